@@ -1,0 +1,236 @@
+//! The counters that must balance.
+//!
+//! Per provider and at every instant: `accepted = delivered + rejected + dropped + pending`. An event
+//! that was never accepted is counted as refused, by reason, and belongs to no provider.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A closed set of reasons: an index for counting and a stable snake-case word for reports.
+pub trait Reason: Copy + 'static {
+    /// Every reason, in report order; `ALL[r.index()] == r`.
+    const ALL: &'static [Self];
+
+    /// Position in [`Reason::ALL`].
+    fn index(self) -> usize;
+
+    /// The stable word used in reports, metrics and logs.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$vmeta])* $variant,)+ }
+
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why an event was never accepted.
+    RefuseReason {
+        /// The ring or the byte budget was full.
+        Full = "full",
+        /// The engine had been closed.
+        Closed = "closed",
+        /// The event alone is larger than the whole byte budget.
+        TooLarge = "too_large",
+    }
+}
+
+reasons! {
+    /// Why a provider, or its limits, refused an event for good.
+    RejectReason {
+        /// The destination named this event as invalid.
+        Invalid = "invalid",
+        /// The destination refused a request and bisection left this event.
+        Poison = "poison",
+        /// The event alone is over the destination's limit.
+        TooLarge = "too_large",
+        /// The event could not be encoded.
+        Unencodable = "unencodable",
+        /// The provider's code panicked on this event alone, repeatedly.
+        Panicked = "panicked",
+        /// The destination refused the whole request for good.
+        Refused = "refused",
+    }
+}
+
+reasons! {
+    /// Why an accepted event was given up without a verdict of the provider.
+    DropReason {
+        /// A full lane or ring made room by its overflow policy.
+        Overflow = "overflow",
+        /// The retry budget ran out.
+        Expired = "expired",
+        /// The shutdown deadline passed.
+        Deadline = "deadline",
+        /// The engine ended without a drain.
+        Abandoned = "abandoned",
+    }
+}
+
+/// Counts by reason. A plain value; [`AtomicCounts`] is its shared sibling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts<R: Reason> {
+    by_reason: Vec<u64>,
+    reason: std::marker::PhantomData<R>,
+}
+
+impl<R: Reason> Default for Counts<R> {
+    fn default() -> Self {
+        Self { by_reason: vec![0; R::ALL.len()], reason: std::marker::PhantomData }
+    }
+}
+
+impl<R: Reason> Counts<R> {
+    /// Adds `n` under `reason`.
+    pub fn add(&mut self, reason: R, n: u64) {
+        self.by_reason[reason.index()] += n;
+    }
+
+    /// The count under `reason`.
+    pub fn get(&self, reason: R) -> u64 {
+        self.by_reason[reason.index()]
+    }
+
+    /// The sum over all reasons.
+    pub fn total(&self) -> u64 {
+        self.by_reason.iter().sum()
+    }
+
+    /// The reasons that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (R, u64)> + '_ {
+        R::ALL.iter().map(|&r| (r, self.get(r))).filter(|&(_, n)| n > 0)
+    }
+
+    /// Adds another set of counts to this one.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.by_reason.iter_mut().zip(&other.by_reason) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// Counts by reason that many threads add to.
+#[derive(Debug)]
+pub(crate) struct AtomicCounts<R: Reason> {
+    by_reason: Vec<AtomicU64>,
+    reason: std::marker::PhantomData<R>,
+}
+
+impl<R: Reason> Default for AtomicCounts<R> {
+    fn default() -> Self {
+        Self {
+            by_reason: R::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            reason: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<R: Reason> AtomicCounts<R> {
+    pub(crate) fn add(&self, reason: R, n: u64) {
+        self.by_reason[reason.index()].fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Counts<R> {
+        Counts {
+            by_reason: self.by_reason.iter().map(|c| c.load(Ordering::Relaxed)).collect(),
+            reason: std::marker::PhantomData,
+        }
+    }
+}
+
+/// What became of every accepted event at one provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderLedger {
+    /// [`Provider::name`](crate::Provider::name).
+    pub name: String,
+    /// Stored by the destination.
+    pub delivered: u64,
+    /// Refused for good by the destination or its limits.
+    pub rejected: Counts<RejectReason>,
+    /// Given up by the engine.
+    pub dropped: Counts<DropReason>,
+    /// Still on its way.
+    pub pending: u64,
+}
+
+impl ProviderLedger {
+    /// Whether this provider accounts for exactly `accepted` events.
+    pub fn balances(&self, accepted: u64) -> bool {
+        self.delivered + self.rejected.total() + self.dropped.total() + self.pending == accepted
+    }
+}
+
+/// The whole ledger at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Events taken in.
+    pub accepted: u64,
+    /// Events never taken in.
+    pub refused: Counts<RefuseReason>,
+    /// One entry per provider, in the order in which they were added.
+    pub providers: Vec<ProviderLedger>,
+}
+
+impl Ledger {
+    /// Whether every provider accounts for every accepted event.
+    pub fn balances(&self) -> bool {
+        self.providers.iter().all(|p| p.balances(self.accepted))
+    }
+
+    /// Whether nothing was refused, rejected, dropped or left.
+    pub fn is_clean(&self) -> bool {
+        self.refused.total() == 0 && self.providers.iter().all(|p| p.delivered == self.accepted)
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "accepted {}", self.accepted)?;
+        write_counts(f, ", refused", &self.refused)?;
+        for p in &self.providers {
+            write!(f, "\n  {}: delivered {}", p.name, p.delivered)?;
+            write_counts(f, ", rejected", &p.rejected)?;
+            write_counts(f, ", dropped", &p.dropped)?;
+            write!(f, ", pending {}", p.pending)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_counts<R: Reason>(
+    f: &mut fmt::Formatter<'_>,
+    label: &str,
+    counts: &Counts<R>,
+) -> fmt::Result {
+    write!(f, "{label} {}", counts.total())?;
+    let mut separator = " (";
+    for (reason, n) in counts.iter() {
+        write!(f, "{separator}{} {n}", reason.as_str())?;
+        separator = ", ";
+    }
+    if counts.total() > 0 { f.write_str(")") } else { Ok(()) }
+}

@@ -129,7 +129,8 @@ impl CollectorBuilder {
         self
     }
 
-    /// Bytes of JSON text kept; beyond, the oldest events are evicted and counted.
+    /// Bytes of JSON text kept; beyond, the oldest events are evicted and counted. The memory used
+    /// may be up to three times as much, and about 200 bytes for each event.
     pub const fn max_stored_bytes(mut self, bytes: usize) -> Self {
         self.settings.cap.bytes = bytes;
         self

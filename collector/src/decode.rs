@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::event::{self, Checked};
@@ -31,14 +31,21 @@ pub(crate) struct Accepted {
     pub(crate) raw: Bytes,
 }
 
+impl Accepted {
+    /// Copies what is kept out of the request's body.
+    fn detach(&mut self) {
+        self.id = Bytes::copy_from_slice(&self.id);
+        self.raw = Bytes::copy_from_slice(&self.raw);
+    }
+}
+
 /// A rejected event, as the 202 body names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct IndexError {
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexError {
     /// Zero-based position in the request's `events`.
-    pub index: usize,
+    index: usize,
     /// `<field>: required`.
-    pub error: String,
+    error: String,
 }
 
 /// A decoded batch.
@@ -110,10 +117,14 @@ pub(crate) fn decode(body: Bytes, rules: Rules, screen: &impl Screen) -> Result<
         }
     }
     if too_large {
-        Err(Refusal::TooLarge)
-    } else {
-        Ok(batch)
+        return Err(Refusal::TooLarge);
     }
+    let kept: usize = batch.accepted.iter().map(|event| event.raw.len()).sum();
+    if kept < body.len() / 2 {
+        // A slice keeps the whole body alive; padding must not be able to outgrow the store's cap.
+        batch.accepted.iter_mut().for_each(Accepted::detach);
+    }
+    Ok(batch)
 }
 
 /// The outer object. `null` in its place decodes to nothing, as in Go.

@@ -66,6 +66,11 @@
 //!   does, and [lenient](CollectorBuilder::lenient) rounding replaces the number. The service
 //!   keeps known fields only.
 
+/// Keeps the example of the page newcomers read first compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod body;
 mod builder;
 mod collector;

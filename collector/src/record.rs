@@ -28,7 +28,7 @@ pub struct RequestRecord {
     pub number: u64,
     /// The method.
     pub method: String,
-    /// Names in lower case and values cut to 1,024 bytes; at most 64. Credentials are replaced by
+    /// Names in lower case and values, the first 4 KiB of them all. Credentials are replaced by
     /// `<redacted>`.
     pub headers: Vec<(String, String)>,
     /// Bytes of the body that were read.
@@ -55,11 +55,7 @@ impl RequestRecord {
     pub(crate) fn of(method: &http::Method, headers: &HeaderMap) -> Self {
         Self {
             method: method.as_str().chars().take(32).collect(),
-            headers: headers
-                .iter()
-                .take(64)
-                .map(|(k, v)| describe(k, v))
-                .collect(),
+            headers: selected(headers),
             ..Self::default()
         }
     }
@@ -73,18 +69,30 @@ impl RequestRecord {
     }
 }
 
-fn describe(name: &http::HeaderName, value: &http::HeaderValue) -> (String, String) {
-    let secret = matches!(
-        name.as_str(),
-        "x-pg-api-key" | "authorization" | "proxy-authorization" | "cookie"
-    );
-    let value = if secret {
-        "<redacted>".to_owned()
-    } else {
-        let bytes = value.as_bytes();
-        String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned()
-    };
-    (name.as_str().to_owned(), value)
+/// Text of headers kept of one request; the log must stay small whatever is sent.
+const MAX_HEADER_BYTES: usize = 4096;
+
+fn selected(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut left = MAX_HEADER_BYTES;
+    let mut selected = Vec::with_capacity(headers.len().min(16));
+    for (name, value) in headers {
+        let secret = matches!(
+            name.as_str(),
+            "x-pg-api-key" | "authorization" | "proxy-authorization" | "cookie"
+        );
+        let value = if secret {
+            b"<redacted>"
+        } else {
+            value.as_bytes()
+        };
+        let Some(rest) = left.checked_sub(name.as_str().len() + value.len()) else {
+            break;
+        };
+        left = rest;
+        let value = String::from_utf8_lossy(value).into_owned();
+        selected.push((name.as_str().to_owned(), value));
+    }
+    selected
 }
 
 /// The last requests, oldest dropped first.

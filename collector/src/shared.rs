@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::decode::{Batch, Rules};
+use crate::decode::{Batch, IndexError, Rules};
 use crate::ordeal::FaultState;
 use crate::plan::FaultPlan;
 use crate::record::{Ending, Log, RequestRecord};
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// Stores a batch and says how many events it rejected.
-    pub(crate) fn store(&self, request: u64, batch: Batch) -> Vec<crate::IndexError> {
+    pub(crate) fn store(&self, request: u64, batch: Batch) -> Vec<IndexError> {
         let Batch { accepted, errors } = batch;
         self.change(|state| {
             state.stats.accepted += accepted.len() as u64;

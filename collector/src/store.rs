@@ -27,8 +27,8 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Store {
     events: VecDeque<Stored>,
-    /// How often each id is among `events`.
-    ids: HashMap<Bytes, u32>,
+    /// How often each id is among `events`. Copies, because an id may outlive the body it came in.
+    ids: HashMap<Box<[u8]>, u32>,
     cap: Cap,
     bytes: usize,
     arrivals: u64,
@@ -57,9 +57,15 @@ impl Store {
         for Accepted { id, raw } in events {
             self.arrivals += 1;
             self.bytes += raw.len();
-            let seen = self.ids.entry(id.clone()).or_insert(0);
-            added.duplicates += u64::from(*seen > 0);
-            *seen += 1;
+            match self.ids.get_mut(&*id) {
+                Some(count) => {
+                    *count += 1;
+                    added.duplicates += 1;
+                }
+                None => {
+                    self.ids.insert(Box::from(&*id), 1);
+                }
+            }
             self.events.push_back(Stored {
                 id,
                 raw,
@@ -79,10 +85,10 @@ impl Store {
             return;
         };
         self.bytes -= oldest.raw.len();
-        if let Some(count) = self.ids.get_mut(&oldest.id) {
+        if let Some(count) = self.ids.get_mut(&*oldest.id) {
             *count -= 1;
             if *count == 0 {
-                self.ids.remove(&oldest.id);
+                self.ids.remove(&*oldest.id);
             }
         }
     }

@@ -244,3 +244,16 @@ async fn records_are_bounded_and_only_the_last_bodies_kept() {
     assert_eq!((last.status, last.ending), (Some(202), Ending::Answered));
     assert_eq!(last.header("host"), Some("test"));
 }
+
+#[tokio::test]
+async fn records_keep_a_bounded_part_of_the_headers() {
+    let collector = Collector::builder().start().await.unwrap();
+    let long = "x".repeat(4000);
+    let head = format!("{POST}\r\nx-request-id: r-1\r\nx-long: {long}\r\nx-late: {long}");
+    let mut client = Client::connect(&collector).await;
+    assert_eq!(client.call(&head, b"{}").await.unwrap().status, 202);
+    let record = &collector.requests()[0];
+    assert_eq!(record.header("x-request-id"), Some("r-1"));
+    assert_eq!(record.header("x-long"), Some(long.as_str()));
+    assert_eq!(record.header("x-late"), None);
+}

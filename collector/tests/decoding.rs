@@ -511,3 +511,19 @@ async fn an_event_nested_too_deeply_to_parse_is_kept_as_text() {
     );
     assert!(collector.events()[0].as_str().unwrap().contains(&deep));
 }
+
+#[tokio::test]
+async fn an_event_in_a_padded_body_is_stored_without_the_padding() {
+    let collector = Collector::builder().start().await.unwrap();
+    let body = format!(
+        "{{\"pad\":\"{}\",\"events\":[{}]}}",
+        "x".repeat(9000),
+        event("a")
+    );
+    accepted(&post(&collector, body).await.unwrap(), "padded");
+    assert_eq!(collector.events(), [event("a")]);
+    assert_eq!(
+        collector.stats().stored_bytes,
+        event("a").to_string().len() as u64
+    );
+}

@@ -392,3 +392,14 @@ async fn a_plan_that_cannot_be_followed_is_refused_at_the_start() {
         assert!(matches!(refused, Err(StartError::Faults(_))), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn the_plan_shown_in_the_readme_can_be_followed() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```json\n").unwrap();
+    let (plan, _) = rest.split_once("```").unwrap();
+    let plan: FaultPlan = serde_json::from_str(plan).unwrap();
+    assert_eq!((plan.next.len(), plan.standing.len()), (7, 2));
+    let collector = with(plan.clone()).await;
+    assert_eq!(collector.faults().plan(), plan);
+}

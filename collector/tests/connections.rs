@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Client, ids, post};
-use productgraph_collector::{Collector, Ending, StartError};
+use productgraph_collector::{Collector, Ending, Fault, FaultPlan, StartError};
 use tokio::net::TcpStream;
 
 const POST: &str = "POST /v1/events HTTP/1.1";
@@ -121,6 +121,22 @@ async fn a_client_that_leaves_in_the_middle_of_its_body_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_client_that_cuts_its_body_short_but_listens_is_told() {
+    let collector = Collector::builder().start().await.unwrap();
+    let mut client = Client::connect(&collector).await;
+    let head = format!("{POST}\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"events\"");
+    client.write(head.as_bytes()).await.unwrap();
+    tokio::io::AsyncWriteExt::shutdown(&mut client.0)
+        .await
+        .unwrap();
+    let reply = client.receive().await.unwrap();
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (400, "invalid request body\n")
+    );
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_reset() {
     let collector = Collector::builder()
         .max_connections(1)
@@ -214,8 +230,9 @@ async fn dropping_the_collector_closes_everything() {
         202
     );
     drop(collector);
-    // However it ends, it ends.
+    // It may take this thread to notice, by a FIN or by a RST.
     let _ = client.end().await;
+    assert!(client.call(POST, ids(&["b"]).as_bytes()).await.is_err());
 }
 
 #[tokio::test]
@@ -256,4 +273,25 @@ async fn records_keep_a_bounded_part_of_the_headers() {
     assert_eq!(record.header("x-request-id"), Some("r-1"));
     assert_eq!(record.header("x-long"), Some(long.as_str()));
     assert_eq!(record.header("x-late"), None);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_after_the_write_time() {
+    let collector = Collector::builder()
+        .write_timeout(Duration::from_millis(1))
+        .faults(FaultPlan::new().next(Fault::Huge {
+            status: 500,
+            bytes: 1 << 40,
+        }))
+        .start()
+        .await
+        .unwrap();
+    let mut client = Client::connect(&collector).await;
+    client.send(POST, ids(&["a"]).as_bytes()).await.unwrap();
+    collector.wait_for_requests(1).await;
+    collector
+        .wait_until(|stats| stats.open_connections == 0)
+        .await;
+    assert_eq!(collector.requests()[0].status, Some(500));
+    assert_eq!(post(&collector, ids(&["b"])).await.unwrap().status, 202);
 }

@@ -170,3 +170,27 @@ pub(crate) fn batch(events: &[Value]) -> String {
 pub(crate) fn ids(ids: &[&str]) -> String {
     batch(&ids.iter().map(|id| event(id)).collect::<Vec<_>>())
 }
+
+/// A batch of one complete event with one key set to a value given as JSON text.
+pub(crate) fn raw(key: &str, value: &str) -> String {
+    // Put first, so that later keys of a complete event do not hide it.
+    let rest = event_without(key).to_string();
+    format!("{{\"events\":[{{\"{key}\":{value},{}]}}", &rest[1..])
+}
+
+/// Checks that nothing of a batch was refused.
+pub(crate) fn accepted(reply: &Reply, what: &str) {
+    assert_eq!(reply.status, 202, "{what}: {reply:?}");
+    assert_eq!(reply.json()["rejected"], 0, "{what}: {reply:?}");
+}
+
+/// Checks that the whole batch was refused as undecodable.
+pub(crate) fn refused(reply: &Reply, what: &str) {
+    assert_eq!(reply.status, 400, "{what}: {reply:?}");
+    assert_eq!(reply.body, "invalid request body\n", "{what}");
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; charset=utf-8"),
+        "{what}"
+    );
+}

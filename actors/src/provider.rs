@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::ledger::RejectReason;
 use crate::request::Events;
 
 /// A boxed future, as returned by [`Provider::send`]: one allocation per request.
@@ -184,5 +185,3 @@ impl fmt::Display for Cause {
         Ok(())
     }
 }
-
-pub use crate::ledger::RejectReason;

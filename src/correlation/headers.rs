@@ -13,8 +13,8 @@ use super::options::{ExtractOptions, SessionMinting, TraceTrust};
 use super::trace::TraceParent;
 use super::{Correlation, IdError, SessionSource, tracestate};
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 static SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -42,7 +42,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const COUNT: usize = 7;
+    /// Every reason, in the order of their counters.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::TooLong,
+        Self::BadCharacter,
+        Self::Reserved,
+        Self::Repeated,
+        Self::CrossSite,
+        Self::Malformed,
+    ];
 
     /// The reason in one word, as a label for logs and metrics.
     pub const fn as_str(self) -> &'static str {

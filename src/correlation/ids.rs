@@ -181,7 +181,7 @@ impl SessionId {
     /// # use productgraph::correlation::SessionId;
     /// let v7 = SessionId::parse("018f3b0e-6a00-7c11-9d2e-6a1b2c3d4e5f")?;
     /// assert_eq!(v7.started_at(), Some(0x018f_3b0e_6a00));
-    /// assert_eq!(SessionId::parse("sess-lw3k9x2a-9f1b22c0")?.started_at(), Some(1_715_544_353_794));
+    /// assert_eq!(SessionId::parse("sess-lw3k9x2a-9f1b22c0")?.started_at(), Some(1_715_519_934_370));
     /// assert_eq!(SessionId::parse("cart-42")?.started_at(), None);
     /// # Ok::<(), productgraph::correlation::IdError>(())
     /// ```

@@ -245,6 +245,10 @@ mod carrier {
             Self
         }
 
+        #[expect(
+            clippy::unused_self,
+            reason = "the same signature with and without the feature"
+        )]
         pub(in crate::correlation) const fn attach(
             &mut self,
             _correlation: Option<&Correlation>,

@@ -207,8 +207,10 @@ impl HostPattern {
                 .len()
                 .checked_sub(suffix.len())
                 .filter(|start| *start > 0)
-                .and_then(|start| name.get(start..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
+                .and_then(|start| name.split_at_checked(start))
+                .is_some_and(|(labels, end)| {
+                    end.eq_ignore_ascii_case(suffix) && labels.split('.').all(is_label)
+                }),
             _ => false,
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn read(values: &GetAll<'_, HeaderValue>) -> Option<Text> {
         return None;
     }
     let mut members = Vec::new();
-    for value in values.iter() {
+    for value in values {
         let value = std::str::from_utf8(value.as_bytes()).ok()?;
         for member in value
             .split(',')

@@ -124,9 +124,9 @@ impl Correlation {
     /// It replaces a claimed user. The first authenticated user stays: `false` says that another one
     /// is there already. Lock-free for readers.
     pub fn set_user(&self, user: UserId) -> bool {
-        match self.0.user.get() {
-            Some(known) => *known == user,
-            None => *self.0.user.get_or_init(|| user.clone()) == user,
+        match self.0.user.set(user) {
+            Ok(()) => true,
+            Err(user) => self.0.user.get() == Some(&user),
         }
     }
 

@@ -1,0 +1,148 @@
+//! Running futures and closures with a correlation, here or elsewhere.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::context::Carrier;
+use super::{Correlation, store};
+
+impl Correlation {
+    /// Runs `future` with this correlation as the current one, whichever thread polls it.
+    ///
+    /// It is current in the future itself and in everything awaited there, also while the future is
+    /// dropped. It does not reach tasks and threads that are spawned inside: see [`spawn`],
+    /// [`spawn_blocking`] and [`capture`].
+    pub fn scope<F>(self, future: F) -> Scoped<F> {
+        Scoped {
+            slot: Some(self),
+            carrier: Carrier::copying(),
+            future: Some(future),
+        }
+    }
+
+    /// Runs `f` with this correlation as the current one, on this thread and without a runtime.
+    ///
+    /// For threads and synchronous jobs. In async code use [`scope`](Self::scope): a future that `f`
+    /// returns runs without the correlation.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _attached = Carrier::copying().attach(Some(self));
+        store::swapped(&mut Some(self.clone()), f)
+    }
+}
+
+pin_project! {
+    /// A future that runs with a correlation; made by [`Correlation::scope`] and [`Captured::scope`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Scoped<F> {
+        // what was current outside while the future is polled
+        slot: Option<Correlation>,
+        carrier: Carrier,
+        // empty only once dropped
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            store::swapped(this.slot, || this.future.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _attached = this.carrier.attach(this.slot.as_ref());
+        store::swapped(this.slot, || match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        })
+    }
+}
+
+/// Takes the current correlation and OpenTelemetry context along to another task or thread.
+///
+/// ```
+/// use productgraph::correlation::{Correlation, capture};
+///
+/// let request = Correlation::builder().build();
+/// let worker = request.enter(|| {
+///     let captured = capture();
+///     std::thread::spawn(move || captured.enter(Correlation::current))
+/// });
+/// assert_eq!(worker.join().unwrap(), Some(request));
+/// ```
+pub fn capture() -> Captured {
+    let correlation = Correlation::current();
+    let carrier = Carrier::capture(correlation.as_ref());
+    Captured {
+        correlation,
+        carrier,
+    }
+}
+
+/// What was current where [`capture`] was called.
+///
+/// It restores exactly that: if there was no correlation, there is none inside either.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    correlation: Option<Correlation>,
+    carrier: Carrier,
+}
+
+impl Captured {
+    /// The correlation that was current.
+    pub fn correlation(&self) -> Option<&Correlation> {
+        self.correlation.as_ref()
+    }
+
+    /// Runs `f` as if it ran where [`capture`] was called.
+    pub fn enter<R>(mut self, f: impl FnOnce() -> R) -> R {
+        let _attached = self.carrier.attach(None);
+        store::swapped(&mut self.correlation, f)
+    }
+
+    /// Runs `future` as if it were polled where [`capture`] was called, for example in a `JoinSet`.
+    pub fn scope<F>(self, future: F) -> Scoped<F> {
+        Scoped {
+            slot: self.correlation,
+            carrier: self.carrier,
+            future: Some(future),
+        }
+    }
+}
+
+/// [`tokio::spawn`] that takes the current correlation and OpenTelemetry context along.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, as `tokio::spawn` does.
+#[track_caller]
+pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(capture().scope(future))
+}
+
+/// [`tokio::task::spawn_blocking`] that takes the current correlation and OpenTelemetry context along.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, as `tokio::task::spawn_blocking` does.
+#[track_caller]
+pub fn spawn_blocking<F, R>(f: F) -> tokio::task::JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let captured = capture();
+    tokio::task::spawn_blocking(move || captured.enter(f))
+}

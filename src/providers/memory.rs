@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::productgraph::Encoder;
 use super::{IntoProvider, Setup};
-use crate::event::wire::{TenantKeys, WireOptions};
+use crate::event::wire::WireOptions;
 use crate::{ConfigError, Event, Text};
 
 /// Records every event it is sent, as JSON in its flat wire form, and answers as told.
@@ -30,7 +30,6 @@ use crate::{ConfigError, Event, Text};
 pub struct Memory {
     name: Text,
     limits: Limits,
-    tenant_keys: TenantKeys,
     state: Arc<Mutex<State>>,
 }
 
@@ -74,7 +73,6 @@ impl Memory {
         Self {
             name: "memory".into(),
             limits: Limits::new(1000, 1_000_000),
-            tenant_keys: TenantKeys::default(),
             state: Arc::default(),
         }
     }
@@ -181,10 +179,7 @@ fn verdict(outcome: &Outcome, index: usize) -> Verdict {
 
 impl IntoProvider for Memory {
     fn into_provider(self, setup: &Setup) -> Result<Box<dyn Provider<Event>>, ConfigError> {
-        let wire = WireOptions {
-            project: setup.project.clone(),
-            tenant_keys: self.tenant_keys,
-        };
+        let wire = WireOptions::new(setup.project.clone());
         Ok(Box::new(Recorder {
             encoder: Encoder::new(wire),
             memory: self,
@@ -220,5 +215,99 @@ impl Provider<Event> for Recorder {
                 None => std::future::pending().await,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use productgraph_actors::{Cause, RejectReason};
+
+    use super::*;
+
+    fn event(id: &str) -> Event {
+        let json = serde_json::json!({
+            "event_id": id,
+            "session.id": "018f3b0e-6a00-7c11-9d2e-6a1b2c3d4e5f",
+            "event.type": "custom",
+            "event.timestamp": "2026-01-01T00:00:00.000Z",
+        });
+        Event::from_wire(json.to_string()).unwrap()
+    }
+
+    fn provider(memory: &Memory) -> Box<dyn Provider<Event>> {
+        memory.clone().into_provider(&Setup::new("shop")).unwrap()
+    }
+
+    async fn deliver(provider: &dyn Provider<Event>, events: &[Event]) -> Outcome {
+        let events = Events::from_slice(events);
+        let encoded = provider.encode(&events, 10_000);
+        assert_eq!(encoded.consumed, events.len());
+        provider.send(encoded.body, events).await
+    }
+
+    #[tokio::test]
+    async fn events_are_kept_as_they_would_go_over_the_wire() {
+        let memory = Memory::new().name("kept");
+        let provider = provider(&memory);
+
+        assert_eq!(provider.name(), "kept");
+        assert_eq!(
+            deliver(&*provider, &[event("a"), event("b")]).await,
+            Outcome::Delivered
+        );
+        assert_eq!(memory.delivered_ids(), ["a", "b"]);
+        assert_eq!(memory.delivered()[1]["product_id"], "shop");
+    }
+
+    #[tokio::test]
+    async fn answers_come_in_the_order_in_which_they_were_queued() {
+        let rejected = Verdict::Rejected(RejectReason::Invalid);
+        let memory = Memory::new();
+        let provider = provider(&memory);
+        let busy = Outcome::Retry {
+            not_before: None,
+            cause: Cause::status(503),
+        };
+        let some = Outcome::PerEvent(vec![rejected, Verdict::Delivered]);
+        memory.answer(busy.clone());
+        memory.answer(some.clone());
+
+        let batch = [event("a"), event("b")];
+        assert_eq!(deliver(&*provider, &batch).await, busy);
+        assert_eq!(memory.delivered_ids().len(), 0);
+        assert_eq!(deliver(&*provider, &batch).await, some);
+        assert_eq!(deliver(&*provider, &batch[..1]).await, Outcome::Delivered);
+
+        assert_eq!(memory.requests(), 3);
+        let told: Vec<_> = memory
+            .received()
+            .into_iter()
+            .map(|r| (r.request, r.id, r.verdict))
+            .collect();
+        let row = |request, id: &str, verdict| (request, id.to_owned(), Some(verdict));
+        assert_eq!(
+            told,
+            [
+                row(0, "a", Verdict::Retry),
+                row(0, "b", Verdict::Retry),
+                row(1, "a", rejected),
+                row(1, "b", Verdict::Delivered),
+                row(2, "a", Verdict::Delivered),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_never_answered_is_recorded_without_a_verdict() {
+        let memory = Memory::new();
+        let provider = provider(&memory);
+        memory.never_answer();
+
+        let batch = [event("a")];
+        let mut request = Box::pin(deliver(&*provider, &batch));
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        assert_eq!(memory.received()[0].verdict, None);
+        assert_eq!(memory.delivered(), Vec::<Value>::new());
     }
 }

@@ -111,13 +111,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::wire::TenantKeys;
 
     fn encoder() -> Encoder {
-        Encoder::new(WireOptions {
-            project: "shop".into(),
-            tenant_keys: TenantKeys::Both,
-        })
+        Encoder::new(WireOptions::new("shop"))
     }
 
     /// Writes a JSON string of `size` bytes; zero bytes stand for an event that cannot be written,

@@ -80,6 +80,7 @@ pub struct ProductGraph {
     transport: HttpTransportBuilder,
     api_key: Option<Result<Secret, SecretError>>,
     tenant_keys: TenantKeys,
+    specific_types: bool,
     max_events: usize,
     max_bytes: usize,
     rules: StatusRules,
@@ -97,6 +98,7 @@ impl ProductGraph {
                 .max_answer_bytes(MAX_ANSWER_BYTES),
             api_key: None,
             tenant_keys: TenantKeys::default(),
+            specific_types: false,
             max_events: DEFAULT_EVENTS,
             max_bytes: DEFAULT_BYTES,
             rules: StatusRules::new(),
@@ -119,6 +121,14 @@ impl ProductGraph {
     #[must_use]
     pub fn tenant_keys(mut self, keys: TenantKeys) -> Self {
         self.tenant_keys = keys;
+        self
+    }
+
+    /// Whether journey conversions and snapshots go under event types of their own, which the
+    /// service has no constant for. Default: no, see [`WireOptions::specific_types`].
+    #[must_use]
+    pub fn specific_types(mut self, specific: bool) -> Self {
+        self.specific_types = specific;
         self
     }
 
@@ -224,10 +234,9 @@ impl ProductGraph {
         }
         let accept = HeaderValue::from_static("application/json");
         let transport = transport.header(::http::header::ACCEPT, accept).build()?;
-        let wire = WireOptions {
-            project: setup.project.clone(),
-            tenant_keys: self.tenant_keys,
-        };
+        let mut wire = WireOptions::new(setup.project.clone());
+        wire.tenant_keys = self.tenant_keys;
+        wire.specific_types = self.specific_types;
         let limits = Limits::new(self.max_events, self.max_bytes);
         Ok(Sender::new(self.name, transport, wire, self.rules, limits))
     }

@@ -1,40 +1,68 @@
 use std::sync::Arc;
 
-use http::HeaderName;
 use tower_layer::Layer;
 
 use super::service::Correlate;
-use crate::correlation::ExtractRules;
+use crate::correlation::ExtractOptions;
 
-/// stub
+/// Gives every request its [`Correlation`](crate::Correlation).
+///
+/// It is made from the request's headers ([`ExtractOptions`]; what is missing or refused is minted)
+/// and put where everything further in finds it: into the request's extensions, and around the
+/// call, the response future and the response body as `Correlation::current()`. A correlation that
+/// a layer further out has put into the extensions is taken over as it is.
+///
+/// The request's headers stay as they came. The response gets the request id under the name of the
+/// request id header, `x-request-id` by default, unless it has that header already. A browser shows
+/// it to scripts of another origin only with `Access-Control-Expose-Headers: X-Request-ID`.
+///
+/// ```
+/// use http::HeaderName;
+/// use productgraph::correlation::ExtractOptions;
+/// use productgraph::middleware::CorrelationLayer;
+///
+/// let layer = CorrelationLayer::new()
+///     .extract(ExtractOptions::new().session_header(HeaderName::from_static("x-visit-id")))
+///     .echo(false);
+/// ```
 #[derive(Clone, Debug)]
 pub struct CorrelationLayer {
     settings: Arc<Settings>,
 }
 
+/// What the application has chosen; shared by all services of one layer.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) rules: ExtractRules,
-    pub(super) echo: Option<HeaderName>,
+    pub(super) extract: ExtractOptions,
+    pub(super) echo: bool,
 }
 
 impl CorrelationLayer {
-    /// stub
+    /// Reads what [`ExtractOptions::new`] reads, and echoes the request id.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            settings: Arc::new(Settings {
-                rules: ExtractRules::default(),
-                echo: Some(HeaderName::from_static("x-request-id")),
-            }),
-        }
+        Self { settings: Arc::new(Settings { extract: ExtractOptions::new(), echo: true }) }
     }
-    /// stub
+
+    /// Which headers to read and what to believe of them: names, a claimed user, the caller's
+    /// trace, the session of a request that brings none.
+    #[must_use]
+    pub fn extract(mut self, options: ExtractOptions) -> Self {
+        Arc::make_mut(&mut self.settings).extract = options;
+        self
+    }
+
+    /// Whether responses tell the request id. Default: `true`.
     #[must_use]
     pub fn echo(mut self, echo: bool) -> Self {
-        Arc::make_mut(&mut self.settings).echo =
-            echo.then(|| HeaderName::from_static("x-request-id"));
+        Arc::make_mut(&mut self.settings).echo = echo;
         self
+    }
+}
+
+impl Default for CorrelationLayer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -28,7 +28,7 @@ impl<S> Correlate<S> {
         if let Some(known) = request.extensions().get::<Correlation>() {
             return known.clone();
         }
-        let correlation = extract(request.headers(), &self.settings.rules);
+        let correlation = extract(request.headers(), &self.settings.extract).correlation;
         if let Some(slot) = request.extensions().get::<CorrelationSlot>() {
             slot.fill(&correlation);
         }
@@ -37,7 +37,10 @@ impl<S> Correlate<S> {
     }
 
     fn echo(&self, correlation: &Correlation, headers: &HeaderMap) -> Option<Echo> {
-        let name = self.settings.echo.as_ref()?;
+        if !self.settings.echo {
+            return None;
+        }
+        let name = self.settings.extract.request_header_name();
         let id = correlation.request_id()?.as_str();
         // the very value that came is shared instead of copied
         let value = match headers.get(name) {

@@ -12,8 +12,8 @@ use crate::Text;
 /// The application's own way to name a route.
 pub(super) type RouteFn = Arc<dyn Fn(&Parts) -> Option<Text> + Send + Sync>;
 
-/// Longest extension method (`PROPFIND`) that is recorded by its name.
-const MAX_METHOD: usize = 20;
+/// Longest method of another kind (`PROPFIND`) that is recorded by its name: what the wire holds.
+const MAX_METHOD: usize = 10;
 
 /// The method as text. Standard ones are static; one that is unusually long is `_OTHER`, the
 /// word the OpenTelemetry conventions have for it.

@@ -129,11 +129,11 @@ impl Drop for Ticket {
         if let Some(code) = self.grpc_status {
             event = event.with("grpc_status", code);
         }
-        match correlation {
-            // a dropped future or body is outside of the scope it was polled in
-            Some(correlation) => correlation.enter(|| self.handle.track(event)),
-            None => self.handle.track(event),
+        if let Some(correlation) = correlation {
+            // said outright: what is dropped may be outside of the scope it was polled in
+            event = event.correlation(correlation.clone());
         }
+        self.handle.track(event);
     }
 }
 

@@ -10,23 +10,24 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use productgraph::event::wire::WireOptions;
 use productgraph::testing::Recorder;
 use productgraph::{Event, Handle};
 use serde_json::Value;
 
 /// A handle that records, and what it records.
-pub fn recorder() -> (Handle, Recorder) {
+pub(crate) fn recorder() -> (Handle, Recorder) {
     productgraph::testing::recorder()
 }
 
 /// A handle of an engine that is switched off.
-pub fn disabled() -> Handle {
+pub(crate) fn disabled() -> Handle {
     Handle::disabled()
 }
 
 /// An event as it goes over the wire.
 #[derive(Clone, Debug)]
-pub struct Seen(pub Value);
+pub(crate) struct Seen(pub(crate) Value);
 
 impl Seen {
     fn text(&self, key: &str) -> Option<&str> {
@@ -37,12 +38,12 @@ impl Seen {
         self.0["metadata"].get(key)
     }
 
-    pub fn is_response(&self) -> bool {
+    pub(crate) fn is_response(&self) -> bool {
         self.text("event.type") == Some("api.response")
     }
 
     /// `GET /users/{id} 200`
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let [method, path] = ["api.method", "api.path"].map(|key| self.text(key).unwrap_or("?"));
         let mut line = format!("{method} {path} {}", self.0["api.status_code"]);
         if let Some(outcome) = self.metadata("outcome") {
@@ -51,48 +52,58 @@ impl Seen {
         line
     }
 
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.text("event.name")
     }
 
-    pub fn duration_ms(&self) -> u64 {
-        self.0["api.duration_ms"].as_u64().expect("a response has a duration")
+    pub(crate) fn duration_ms(&self) -> u64 {
+        self.0["api.duration_ms"]
+            .as_u64()
+            .expect("a response has a duration")
     }
 
-    pub fn session(&self) -> Option<&str> {
+    pub(crate) fn session(&self) -> Option<&str> {
         self.text("session.id")
     }
 
-    pub fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.text("user.id")
     }
 
-    pub fn request_id(&self) -> Option<&str> {
+    pub(crate) fn request_id(&self) -> Option<&str> {
         self.metadata("request_id")?.as_str()
     }
 
-    pub fn grpc_status(&self) -> Option<u64> {
+    pub(crate) fn grpc_status(&self) -> Option<u64> {
         self.metadata("grpc_status")?.as_u64()
     }
 }
 
 fn seen(event: &Event) -> Seen {
-    Seen(event.to_json())
+    let mut wire = Vec::new();
+    event
+        .write_wire(&WireOptions::new("shop"), &mut wire)
+        .expect("a tracked event is complete");
+    Seen(serde_json::from_slice(&wire).expect("the wire form is JSON"))
 }
 
 /// Everything recorded so far.
-pub fn all(recorder: &Recorder) -> Vec<Seen> {
+pub(crate) fn all(recorder: &Recorder) -> Vec<Seen> {
     recorder.events().iter().map(seen).collect()
 }
 
 /// The responses recorded so far, each as one line.
-pub fn lines(recorder: &Recorder) -> Vec<String> {
-    all(recorder).iter().filter(|seen| seen.is_response()).map(Seen::line).collect()
+pub(crate) fn lines(recorder: &Recorder) -> Vec<String> {
+    all(recorder)
+        .iter()
+        .filter(|seen| seen.is_response())
+        .map(Seen::line)
+        .collect()
 }
 
 /// The one event recorded so far.
 #[track_caller]
-pub fn only(recorder: &Recorder) -> Seen {
+pub(crate) fn only(recorder: &Recorder) -> Seen {
     let mut events = all(recorder);
     assert_eq!(events.len(), 1, "{events:?}");
     events.remove(0)
@@ -100,7 +111,7 @@ pub fn only(recorder: &Recorder) -> Seen {
 
 /// One turn of a [`Script`].
 #[derive(Clone, Debug)]
-pub enum Turn {
+pub(crate) enum Turn {
     Data(&'static str),
     Trailers(HeaderMap),
     Fail,
@@ -111,24 +122,28 @@ pub enum Turn {
 
 /// A response body that does what it is told.
 #[derive(Default)]
-pub struct Script {
+pub(crate) struct Script {
     turns: VecDeque<Turn>,
     /// Whether it tells its end and length beforehand.
     honest: bool,
     /// Called at each poll and at the drop.
-    pub witness: Option<Box<dyn FnMut() + Send>>,
+    pub(crate) witness: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Script {
-    pub fn new(turns: impl IntoIterator<Item = Turn>) -> Self {
-        Self { turns: turns.into_iter().collect(), honest: false, witness: None }
+    pub(crate) fn new(turns: impl IntoIterator<Item = Turn>) -> Self {
+        Self {
+            turns: turns.into_iter().collect(),
+            honest: false,
+            witness: None,
+        }
     }
 
-    pub fn honest(turns: impl IntoIterator<Item = Turn>) -> Self {
+    pub(crate) fn honest(turns: impl IntoIterator<Item = Turn>) -> Self {
         Self::new(turns).telling_its_length(true)
     }
 
-    pub fn telling_its_length(mut self, honest: bool) -> Self {
+    pub(crate) fn telling_its_length(mut self, honest: bool) -> Self {
         self.honest = honest;
         self
     }
@@ -148,7 +163,7 @@ impl Drop for Script {
 
 /// What a scripted body or handler fails with.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub(crate) struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,7 +206,13 @@ impl Body for Script {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = |turn: &Turn| if let Turn::Data(data) = turn { data.len() as u64 } else { 0 };
+        let length = |turn: &Turn| {
+            if let Turn::Data(data) = turn {
+                data.len() as u64
+            } else {
+                0
+            }
+        };
         if self.honest {
             SizeHint::with_exact(self.turns.iter().map(length).sum())
         } else {
@@ -201,26 +222,33 @@ impl Body for Script {
 }
 
 /// A request without a body.
-pub fn get(path: &str) -> Request<()> {
+pub(crate) fn get(path: &str) -> Request<()> {
     request("GET", path)
 }
 
-pub fn request(method: &str, path: &str) -> Request<()> {
-    Request::builder().method(method).uri(path).body(()).expect("a valid request")
+pub(crate) fn request(method: &str, path: &str) -> Request<()> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(())
+        .expect("a valid request")
 }
 
 /// A response with the body `ok`, whose length is known.
-pub fn ok() -> Response<Script> {
+pub(crate) fn ok() -> Response<Script> {
     Response::new(Script::honest([Turn::Data("ok")]))
 }
 
 /// Reads a body to its end or failure: its text and its trailers.
-pub async fn read<B>(response: Response<B>) -> Result<(String, Option<HeaderMap>), B::Error>
+pub(crate) async fn read<B>(response: Response<B>) -> Result<(String, Option<HeaderMap>), B::Error>
 where
     B: Body<Data = Bytes>,
 {
     let collected = http_body_util::BodyExt::collect(response.into_body()).await?;
     let trailers = collected.trailers().cloned();
     let bytes = collected.to_bytes();
-    Ok((String::from_utf8(bytes.to_vec()).expect("the bodies of tests are text"), trailers))
+    Ok((
+        String::from_utf8(bytes.to_vec()).expect("the bodies of tests are text"),
+        trailers,
+    ))
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::service::Correlate;
-use crate::correlation::ExtractOptions;
+use crate::correlation::{ExtractOptions, ExtractStats};
 
 /// Gives every request its [`Correlation`](crate::Correlation).
 ///
@@ -35,13 +35,21 @@ pub struct CorrelationLayer {
 pub(super) struct Settings {
     pub(super) extract: ExtractOptions,
     pub(super) echo: bool,
+    pub(super) stats: Option<Arc<ExtractStats>>,
 }
 
 impl CorrelationLayer {
     /// Reads what [`ExtractOptions::new`] reads, and echoes the request id.
     #[must_use]
     pub fn new() -> Self {
-        Self { settings: Arc::new(Settings { extract: ExtractOptions::new(), echo: true }) }
+        let settings = Settings {
+            extract: ExtractOptions::new(),
+            echo: true,
+            stats: None,
+        };
+        Self {
+            settings: Arc::new(settings),
+        }
     }
 
     /// Which headers to read and what to believe of them: names, a claimed user, the caller's
@@ -56,6 +64,14 @@ impl CorrelationLayer {
     #[must_use]
     pub fn echo(mut self, echo: bool) -> Self {
         Arc::make_mut(&mut self.settings).echo = echo;
+        self
+    }
+
+    /// Counts what requests brought: how many a usable session, how many an invalid one. Default:
+    /// not counted.
+    #[must_use]
+    pub fn stats(mut self, stats: Arc<ExtractStats>) -> Self {
+        Arc::make_mut(&mut self.settings).stats = Some(stats);
         self
     }
 }

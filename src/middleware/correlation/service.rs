@@ -28,7 +28,11 @@ impl<S> Correlate<S> {
         if let Some(known) = request.extensions().get::<Correlation>() {
             return known.clone();
         }
-        let correlation = extract(request.headers(), &self.settings.extract).correlation;
+        let extracted = extract(request.headers(), &self.settings.extract);
+        if let Some(stats) = &self.settings.stats {
+            stats.record(&extracted);
+        }
+        let correlation = extracted.correlation;
         if let Some(slot) = request.extensions().get::<CorrelationSlot>() {
             slot.fill(&correlation);
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::outcome::Outcome;
 use super::sampling::Rate;
 use super::slot::CorrelationSlot;
+use crate::correlation::{TraceIds, current_span};
 use crate::{Correlation, Event, Handle, Text};
 
 /// gRPC codes that say the server failed: unknown, deadline exceeded, unimplemented, internal,
@@ -30,6 +31,8 @@ pub(super) struct Ticket {
     route: Text,
     started: Instant,
     source: Source,
+    // the span around the tracker, which is gone when the body ends
+    trace: Option<TraceIds>,
     rate: Rate,
     grpc: bool,
     status: Option<StatusCode>,
@@ -52,6 +55,7 @@ impl Ticket {
             route,
             started: Instant::now(),
             source,
+            trace: current_span().map(|span| span.ids()),
             rate,
             grpc,
             status: None,
@@ -131,7 +135,10 @@ impl Drop for Ticket {
         }
         if let Some(correlation) = correlation {
             // said outright: what is dropped may be outside of the scope it was polled in
-            event = event.correlation(correlation.clone());
+            event = event.with_correlation(correlation.clone());
+        }
+        if let Some(trace) = self.trace {
+            event = event.with_trace(trace);
         }
         self.handle.track(event);
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::ledger::Ledger;
 
-/// The outcome of a flush or a shutdown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The outcome of a flush or a shutdown. The default is that of an engine with nothing to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// The accounts at the end.
@@ -18,10 +18,11 @@ pub struct Report {
 }
 
 /// How a flush or a shutdown ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Completion {
     /// Every event accepted before the call has its verdict at every provider.
+    #[default]
     Settled,
     /// The deadline passed; these providers still had something.
     DeadlinePassed {
@@ -33,6 +34,12 @@ pub enum Completion {
 }
 
 impl Report {
+    /// The report of an engine that is no longer there; what became of its events was reported, or
+    /// logged, when it went.
+    pub fn abandoned() -> Self {
+        Self { completion: Completion::Abandoned, ..Self::default() }
+    }
+
     /// Whether everything in question was settled in time.
     pub fn is_settled(&self) -> bool {
         self.completion == Completion::Settled

@@ -180,3 +180,24 @@ impl HttpTransportBuilder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_header_is_sent_and_never_printed() {
+        let key = Secret::new("s3cr3t").unwrap();
+        let name = HeaderName::from_static("x-key");
+        let builder = HttpTransport::builder("http://localhost").secret_header(name, &key);
+
+        assert_eq!(builder.headers["x-key"], "s3cr3t");
+        assert!(builder.headers["x-key"].is_sensitive());
+        let shown = format!(
+            "{builder:?} {:?} {:?}",
+            builder.headers,
+            builder.clone().build()
+        );
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+}

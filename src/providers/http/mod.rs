@@ -20,7 +20,9 @@
 //! platform's roots. The configuration is built here and given to the client, so no process-wide
 //! crypto provider is needed, installed or disturbed. Own roots, client certificates, another TLS
 //! library: hand in a [`reqwest::Client`] with [`HttpTransportBuilder::client`]. Without the feature,
-//! an `https` endpoint without such a client is a configuration error.
+//! an `https` endpoint without such a client is a configuration error. (Where something else in
+//! the program switches on a TLS feature of reqwest, reqwest has a say: with `rustls-no-provider` it
+//! panics when a client is made before a provider is installed. Hand in a client there too.)
 //!
 //! # Proxies
 //!

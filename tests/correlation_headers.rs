@@ -82,6 +82,7 @@ fn a_process_may_have_one_session_for_all_requests_without_one() {
 fn a_header_that_breaks_a_rule_counts_as_absent_with_its_reason_and_length() {
     let long = "x".repeat(129);
     let huge = "x".repeat(8 * 1024 + 1);
+    let padded = " ".repeat(8 * 1024) + "a";
     let table = [
         ("", refused(Refusal::Empty, 0)),
         ("  \t ", refused(Refusal::Empty, 4)),
@@ -97,6 +98,7 @@ fn a_header_that_breaks_a_rule_counts_as_absent_with_its_reason_and_length() {
         ("caf\u{e9}", refused(Refusal::BadCharacter, 5)),
         (&long, refused(Refusal::TooLong, 129)),
         (&huge, refused(Refusal::TooLong, 8 * 1024 + 1)),
+        (&padded, refused(Refusal::TooLong, 8 * 1024 + 1)),
     ];
     for (value, verdict) in table {
         let incoming = headers(&[("x-session-id", value), ("x-request-id", value)]);
@@ -114,6 +116,14 @@ fn a_header_that_breaks_a_rule_counts_as_absent_with_its_reason_and_length() {
             "{value:?}"
         );
     }
+}
+
+#[test]
+fn a_user_header_beyond_visible_ascii_is_refused_even_if_it_is_text() {
+    let options = ExtractOptions::new().claimed_user_from(HeaderName::from_static("x-user-id"));
+    let extracted = extract(&headers(&[("x-user-id", "jos\u{e9}")]), &options);
+    assert_eq!(extracted.claimed_user, refused(Refusal::BadCharacter, 5));
+    assert_eq!(extracted.correlation.user_id(), None);
 }
 
 #[test]

@@ -207,6 +207,32 @@ fn minted_ids_are_uuids_of_the_right_version_and_differ() {
 }
 
 #[test]
+#[ignore = "half of the next test, in a process of its own"]
+fn mint_from_a_known_seed() {
+    fastrand::seed(7);
+    println!("minted {}", RequestId::mint());
+}
+
+#[test]
+fn processes_whose_generators_start_alike_still_mint_different_ids() {
+    let minted_elsewhere = || {
+        let output = std::process::Command::new(std::env::current_exe().expect("the test itself"))
+            .args([
+                "mint_from_a_known_seed",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+            ])
+            .output()
+            .expect("started");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (_, id) = text.split_once("minted ").expect("minted");
+        id.split_whitespace().next().expect("an id").to_owned()
+    };
+    assert_ne!(minted_elsewhere(), minted_elsewhere());
+}
+
+#[test]
 fn a_session_id_tells_its_start_where_its_form_carries_one() {
     let table = [
         (

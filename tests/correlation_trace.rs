@@ -244,6 +244,16 @@ fn a_repeated_traceparent_is_unparsable_and_takes_the_tracestate_with_it() {
     );
     assert_eq!(extracted.correlation.trace_state(), None);
 
+    let huge = VALID.replacen("00", "cc", 1) + "-" + &"x".repeat(8 * 1024);
+    let extracted = extract(&headers(&[("traceparent", &huge)]), &ExtractOptions::new());
+    assert_eq!(
+        extracted.trace,
+        Verdict::Refused {
+            reason: Refusal::TooLong,
+            len: huge.len()
+        }
+    );
+
     let alone = headers(&[("tracestate", "a=1")]);
     assert_eq!(
         extract(&alone, &ExtractOptions::new())

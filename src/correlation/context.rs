@@ -16,8 +16,9 @@ impl Correlation {
     /// The correlation of the running request or job.
     ///
     /// That of the innermost [`scope`](Self::scope) or [`enter`](Self::enter) around the caller,
-    /// else the copy in the current OpenTelemetry context. Never panics, takes no lock, does not
-    /// allocate; works on any thread, with or without a runtime, also while a thread is torn down.
+    /// else the copy in the current OpenTelemetry context. Never panics, takes no lock and allocates
+    /// nothing, but for OpenTelemetry's own stack at the first use on a thread. Works on any thread,
+    /// with or without a runtime, also while the thread is torn down.
     pub fn current() -> Option<Self> {
         store::peek(Self::clone).or_else(carrier::correlation)
     }

@@ -206,7 +206,6 @@ impl HostPattern {
             (Self::Below(suffix), Host::Name(name)) => name
                 .len()
                 .checked_sub(suffix.len())
-                .filter(|start| *start > 0)
                 .and_then(|start| name.split_at_checked(start))
                 .is_some_and(|(labels, end)| {
                     end.eq_ignore_ascii_case(suffix) && labels.split('.').all(is_label)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Text;
-use crate::event::metadata::JsonText;
+use crate::event::value::JsonText;
 use crate::event::wire::fields::{FieldType, FieldValue};
 use crate::event::wire::keys::{self, Key};
 use crate::event::wire::{Object, ReadError};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Text;
-use crate::correlation::{SessionId, UserId};
+use crate::correlation::{AnonymousId, SessionId, UserId};
 use crate::event::context::{Api, ErrorInfo, Journey, Org, Page, Performance, Snapshot, State, Ui};
 use crate::event::metadata::Metadata;
 use crate::event::wire::fields::FieldValue;
@@ -36,7 +36,7 @@ pub(crate) enum TypeForm {
 pub(crate) struct Identity {
     pub(crate) session: Option<SessionId>,
     pub(crate) user: Option<UserId>,
-    pub(crate) anonymous: Option<Text>,
+    pub(crate) anonymous: Option<AnonymousId>,
     pub(crate) org: Option<Org>,
     pub(crate) project: Option<Text>,
 }
@@ -124,9 +124,15 @@ impl Identity {
     fn heap_bytes(&self) -> usize {
         let text = |text: &Option<Text>| text.as_ref().map_or(0, Text::heap_bytes);
         size_of::<Self>()
-            + self.session.as_ref().map_or(0, |id| id.as_str().len())
-            + self.user.as_ref().map_or(0, |id| id.as_str().len())
-            + text(&self.anonymous)
+            + self
+                .session
+                .as_ref()
+                .map_or(0, |id| id.as_text().heap_bytes())
+            + self.user.as_ref().map_or(0, |id| id.as_text().heap_bytes())
+            + self
+                .anonymous
+                .as_ref()
+                .map_or(0, |id| id.as_text().heap_bytes())
             + self.org.as_ref().map_or(0, Org::heap_bytes)
             + text(&self.project)
     }

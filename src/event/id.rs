@@ -52,13 +52,7 @@ impl EventId {
     /// count as 1970.
     #[must_use]
     pub fn v7(timestamp: Timestamp, sequence: u64) -> Self {
-        let millis = u64::try_from(timestamp.unix_millis()).unwrap_or(0);
-        let tail = random() ^ process_salt() ^ scatter(sequence);
-        let mut bytes = [0; 10];
-        bytes[..2].copy_from_slice(&(sequence as u16).to_be_bytes());
-        bytes[2..].copy_from_slice(&tail.to_be_bytes());
-        let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
-        Self(Repr::Uuid(id.into_bytes()))
+        assemble(timestamp, sequence, random())
     }
 
     /// Takes an id given by somebody else.
@@ -105,8 +99,20 @@ impl EventId {
     }
 }
 
-/// The alphabet of event, session and anonymous ids.
-pub(crate) fn is_id_byte(byte: u8) -> bool {
+/// A UUID v7: time, the low bits of the sequence number, and 62 bits in which it is mixed with what
+/// is random.
+fn assemble(timestamp: Timestamp, sequence: u64, random: u64) -> EventId {
+    let millis = u64::try_from(timestamp.unix_millis()).unwrap_or(0);
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&sequence.to_be_bytes()[6..]);
+    bytes[2..].copy_from_slice(&(random ^ process_salt() ^ scatter(sequence)).to_be_bytes());
+    // sets the version and the variant over six of these bits
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+    EventId(Repr::Uuid(id.into_bytes()))
+}
+
+/// The alphabet of event ids.
+fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-')
 }
 
@@ -156,5 +162,106 @@ impl fmt::Display for EventId {
 impl fmt::Debug for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_767_225_600_123);
+
+    #[test]
+    fn a_generated_id_is_a_uuid_v7_of_its_time() {
+        let id = EventId::v7(NOW, u64::MAX);
+        let uuid = uuid::Uuid::from_bytes(*id.as_uuid_bytes().unwrap());
+        assert_eq!(uuid.get_version(), Some(uuid::Version::SortRand));
+        assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(
+            uuid.get_timestamp().unwrap().to_unix(),
+            (1_767_225_600, 123_000_000)
+        );
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_differ_and_sort_by_sequence() {
+        let ids: Vec<_> = (0..4096).map(|n| EventId::v7(NOW, n).to_string()).collect();
+        assert!(ids.is_sorted());
+        let distinct: HashSet<_> = (0..100_000).map(|n| EventId::v7(NOW, n % 2)).collect();
+        assert_eq!(
+            distinct.len(),
+            100_000,
+            "the same sequence number gives different ids"
+        );
+    }
+
+    #[test]
+    fn without_a_random_generator_ids_still_differ() {
+        let distinct: HashSet<_> = (0..100_000).map(|n| assemble(NOW, n, 0)).collect();
+        assert_eq!(distinct.len(), 100_000);
+        // what the low bits of the sequence number do not tell apart
+        let distinct: HashSet<_> = (0..10_000).map(|n| assemble(NOW, n << 16, 0)).collect();
+        assert_eq!(distinct.len(), 10_000);
+    }
+
+    #[test]
+    fn ids_made_while_a_thread_ends_differ() {
+        use std::sync::mpsc;
+
+        struct AtTheEnd(mpsc::Sender<EventId>);
+        impl Drop for AtTheEnd {
+            fn drop(&mut self) {
+                for n in 0..1000 {
+                    self.0.send(EventId::v7(NOW, n)).unwrap();
+                }
+            }
+        }
+        thread_local! {
+            static LAST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
+        }
+        let (sender, ids) = mpsc::channel();
+        std::thread::spawn(move || {
+            LAST.with_borrow_mut(|last| *last = Some(AtTheEnd(sender)));
+            // so that this thread's generator goes first
+            drop(EventId::v7(NOW, 0));
+        })
+        .join()
+        .unwrap();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 1000);
+    }
+
+    #[test]
+    fn a_given_id_is_kept_letter_by_letter() {
+        for given in [
+            "01890a5d-ac96-774b-bcce-b302099a8057",
+            "01890A5D-AC96-774B-BCCE-B302099A8057",
+            "01890a5dac96774bbcceb302099a8057",
+            "evt-1767225600000-k3j9",
+            "a:b._-C",
+        ] {
+            assert_eq!(EventId::parse(given).unwrap().to_string(), given);
+        }
+        let canonical = EventId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        assert!(canonical.as_uuid_bytes().is_some());
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for bad in ["", "a b", "a\n", "ä", "{x}", &"x".repeat(256)] {
+            assert_eq!(EventId::parse(bad), Err(EventIdError), "{bad}");
+        }
+        assert!(EventId::parse(&"x".repeat(255)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_and_sequence_number_gives_an_id(nanos: i64, sequence: u64) {
+            let id = EventId::v7(Timestamp::from_unix_nanos(nanos), sequence);
+            prop_assert_eq!(EventId::parse(&id.to_string()), Ok(id));
+        }
     }
 }

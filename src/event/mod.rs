@@ -27,23 +27,26 @@ mod extra;
 mod id;
 mod kind;
 mod metadata;
+mod payload;
 mod set;
 mod time;
+mod value;
 pub mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::correlation::{Correlation, SessionId, TraceIds, UserId, UserSource};
+use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId, UserSource};
 
 pub use context::{Api, ErrorInfo, Journey, Millis, Org, Page, Performance, Snapshot, State, Ui};
 pub use extra::Contexts;
 use extra::{Extra, Identity, NO_CONTEXTS, TypeForm};
 pub use id::{EventId, EventIdError};
 pub use kind::{EventKind, UiAction};
-pub use metadata::{JsonText, MAX_DEPTH, Metadata, Value};
+pub use metadata::Metadata;
 pub use time::{Timestamp, TimestampError};
+pub use value::{JsonText, MAX_DEPTH, Value};
 
 /// Something that happened.
 ///
@@ -149,7 +152,7 @@ impl Event {
     /// session does not get it.
     pub fn user_id(&self) -> Option<&UserId> {
         self.own_user()
-            .or_else(|| self.user_correlation()?.user_id())
+            .or_else(|| self.visitor_correlation()?.user_id())
     }
 
     /// Who vouches for [`user_id`](Self::user_id); a user that was set on the event itself counts
@@ -158,12 +161,16 @@ impl Event {
         if self.own_user().is_some() {
             return Some(UserSource::Authenticated);
         }
-        self.user_correlation()?.user_source()
+        self.visitor_correlation()?.user_source()
     }
 
-    /// The anonymous id; travels as `anonymous_id` in the metadata.
-    pub fn anonymous_id(&self) -> Option<&str> {
-        self.identity()?.anonymous.as_deref()
+    /// The anonymous id: the event's own, else the correlation's under the same condition as the
+    /// user. Travels as `anonymous_id` in the metadata.
+    pub fn anonymous_id(&self) -> Option<&AnonymousId> {
+        let own = self
+            .identity()
+            .and_then(|identity| identity.anonymous.as_ref());
+        own.or_else(|| self.visitor_correlation()?.anonymous_id())
     }
 
     /// `org.id` and the organisation's name.
@@ -233,8 +240,8 @@ impl Event {
         self.identity()?.user.as_ref()
     }
 
-    /// The correlation, if its user may be taken for the event's.
-    fn user_correlation(&self) -> Option<&Correlation> {
+    /// The correlation, if its user and visitor may be taken for the event's.
+    fn visitor_correlation(&self) -> Option<&Correlation> {
         let correlation = self.correlation.as_ref()?;
         let same = self
             .own_session()

@@ -4,22 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Text;
-use crate::correlation::{Correlation, SessionId, TraceIds, UserId};
+use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId};
 use crate::event::context::{
     Api, ErrorInfo, Journey, Millis, Org, Page, Performance, Snapshot, State, Ui,
 };
 use crate::event::extra::TypeForm;
-use crate::event::id::is_id_byte;
-use crate::event::metadata::{JsonText, Value};
+use crate::event::value::{JsonText, Value};
 use crate::event::{Event, EventId, EventKind, Timestamp};
-
-/// Longest anonymous id, in bytes.
-const MAX_ANONYMOUS_ID: usize = 128;
-
-/// Whether it has the shape of an anonymous id.
-pub(crate) fn is_anonymous_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_ANONYMOUS_ID && text.bytes().all(is_id_byte)
-}
 
 /// Identity: what the handle fills in when it is not set here.
 impl Event {
@@ -53,7 +44,8 @@ impl Event {
 
     /// Sets the session, in place of the correlation's.
     ///
-    /// If it is another one than the correlation's, the correlation's user is not taken either.
+    /// If it is another one than the correlation's, the correlation's user and anonymous id are not
+    /// taken either.
     #[must_use]
     pub fn with_session(mut self, session: SessionId) -> Self {
         self.extra_mut().identity_mut().session = Some(session);
@@ -69,13 +61,10 @@ impl Event {
 
     /// Sets the id of a visitor who is not signed in; travels as `anonymous_id` in the metadata.
     ///
-    /// At most 128 bytes of `[A-Za-z0-9._:-]`; anything else is left out.
+    /// In place of the correlation's.
     #[must_use]
-    pub fn with_anonymous_id(mut self, id: impl Into<Text>) -> Self {
-        let id = id.into();
-        if is_anonymous_id(&id) {
-            self.extra_mut().identity_mut().anonymous = Some(id);
-        }
+    pub fn with_anonymous_id(mut self, id: AnonymousId) -> Self {
+        self.extra_mut().identity_mut().anonymous = Some(id);
         self
     }
 

@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 
 use super::keys::{self, Key, own};
 use crate::Text;
-use crate::correlation::{Correlation, SessionSource, TraceIds};
+use crate::correlation::{Correlation, SessionSource};
 use crate::event::context::Millis;
-use crate::event::metadata::{JsonText, Value};
+use crate::event::value::{JsonText, Value};
 use crate::event::{Event, time};
 
 /// A value of a top-level field.
@@ -171,7 +171,7 @@ impl Event {
         if let Some(user) = self.user_id() {
             visit(&keys::USER_ID, FieldValue::Text(user.as_str()));
         }
-        if let Some(org) = self.org() {
+        if let Some(org) = self.org().filter(|org| !org.id().is_empty()) {
             visit(&keys::ORG_ID, FieldValue::Text(org.id()));
         }
         let (event_type, default_name) = self.wire_type(specific_types);
@@ -220,15 +220,15 @@ impl Event {
                 ours(own::SESSION_SOURCE, source);
             }
         }
-        if let Some(TraceIds { trace_id, span_id }) = self.trace() {
-            ours(own::TRACE_ID, hex(&trace_id, &mut [0; 32]));
-            ours(own::SPAN_ID, hex(&span_id, &mut [0; 16]));
+        if let Some(trace) = self.trace() {
+            ours(own::TRACE_ID, &trace.trace_id_hex());
+            ours(own::SPAN_ID, &trace.span_id_hex());
         }
         if claimed {
             ours(own::USER_SOURCE, "claimed");
         }
         if let Some(anonymous) = self.anonymous_id() {
-            ours(own::ANONYMOUS_ID, anonymous);
+            ours(own::ANONYMOUS_ID, anonymous.as_str());
         }
         if let Some(name) = self.org().and_then(|org| org.display_name()) {
             ours(own::ORG_NAME, name);
@@ -242,19 +242,7 @@ impl Event {
         }
         match correlation.session_source() {
             SessionSource::Adopted => None,
-            SessionSource::Request => Some("request"),
-            SessionSource::Process => Some("process"),
+            minted => Some(minted.as_str()),
         }
     }
-}
-
-/// Lower-case hexadecimal digits of `bytes`, in a buffer of twice their length.
-fn hex<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in buffer.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    // digits only, so the default is never taken
-    std::str::from_utf8(buffer).unwrap_or_default()
 }

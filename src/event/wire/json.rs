@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::event::metadata::Value;
+use crate::event::value::Value;
 
 /// Appends text in quotes.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {

@@ -20,10 +20,6 @@ macro_rules! keys {
     ($($constant:ident = $name:literal, $max:expr;)*) => {
         $(pub(crate) static $constant: Key =
             Key { name: $name, prefix: concat!(",\"", $name, "\":"), max: $max };)*
-
-        /// Every key that this crate writes at the top level, but for `metadata`.
-        #[cfg(test)]
-        pub(crate) static ALL: &[&Key] = &[$(&$constant),*];
     };
 }
 

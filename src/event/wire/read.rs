@@ -7,11 +7,11 @@ use super::MAX_WIRE_BYTES;
 use super::fields::FieldType;
 use super::keys::{self, Key, own};
 use crate::Text;
-use crate::correlation::{SessionId, UserId};
+use crate::correlation::{AnonymousId, IdError, SessionId, UserId};
 use crate::event::context::{Api, ErrorInfo, Journey, Org, Page, Performance, Snapshot, State, Ui};
 use crate::event::extra::{Contexts, TypeForm};
-use crate::event::metadata::{MAX_DEPTH, Metadata, is_too_deep};
-use crate::event::set::is_anonymous_id;
+use crate::event::metadata::Metadata;
+use crate::event::value::{MAX_DEPTH, is_too_deep};
 use crate::event::{Event, EventId, EventKind, Timestamp};
 
 /// Why a line is no event. Names the field, never what was in it.
@@ -53,7 +53,8 @@ impl Event {
     /// * Only `event.type` is mandatory. Id, time, sequence number, session, user and project are
     ///   kept where they are given, and filled in later where they are not.
     /// * `null` is the same as absent; so are an empty `session.id`, `user.id`, `org.id`,
-    ///   `event.timestamp` and tenant key, and the zero time of Go.
+    ///   `event.timestamp` and tenant key, a word such as `undefined` for a session, and the zero
+    ///   time of Go.
     /// * The type is kept as it is given, known or not.
     /// * Fractions in integer fields are rounded half away from zero, negative durations are zero.
     /// * `product_id` wins over `project_id`.
@@ -144,14 +145,7 @@ impl Event {
 
     /// Session, user, organisation, project, and the metadata in which some of them may hide.
     fn read_identity(&mut self, object: &mut Object) -> Result<(), ReadError> {
-        let session = object.non_empty(&keys::SESSION_ID)?;
-        let session = session
-            .map(|text| SessionId::parse(&text))
-            .transpose()
-            .map_err(|_| ReadError::Invalid {
-                field: keys::SESSION_ID.name,
-                expected: "a session id: 1 to 128 characters of [A-Za-z0-9._:-], no placeholder",
-            })?;
+        let session = object.session_id()?;
         let user = object.non_empty(&keys::USER_ID)?;
         let org = object.non_empty(&keys::ORG_ID)?;
         let product = object.non_empty(&keys::PRODUCT_ID)?;
@@ -234,9 +228,7 @@ impl Object {
 
     /// Takes a text; empty is the same as absent.
     fn non_empty(&mut self, key: &Key) -> Result<Option<Text>, ReadError> {
-        Ok(self
-            .field::<Text>(key)?
-            .filter(|text| !text.trim().is_empty()))
+        Ok(self.field::<Text>(key)?.filter(|text| !text.is_empty()))
     }
 
     fn parsed<T>(
@@ -255,10 +247,25 @@ impl Object {
             .transpose()
     }
 
-    fn anonymous_id(&mut self) -> Result<Option<Text>, ReadError> {
+    /// Takes the session id; empty and placeholder words are the same as absent.
+    fn session_id(&mut self) -> Result<Option<SessionId>, ReadError> {
+        let Some(text) = self.field::<Text>(&keys::SESSION_ID)? else {
+            return Ok(None);
+        };
+        match SessionId::parse(&text) {
+            Ok(id) => Ok(Some(id)),
+            Err(IdError::Empty | IdError::Reserved) => Ok(None),
+            Err(_) => Err(ReadError::Invalid {
+                field: keys::SESSION_ID.name,
+                expected: "1 to 128 characters of [A-Za-z0-9._:-]",
+            }),
+        }
+    }
+
+    fn anonymous_id(&mut self) -> Result<Option<AnonymousId>, ReadError> {
         match self.0.remove(keys::ANONYMOUS_ID) {
             None | Some(Json::Null) => Ok(None),
-            Some(Json::String(id)) => Ok(is_anonymous_id(&id).then(|| id.into())),
+            Some(Json::String(id)) => Ok(AnonymousId::parse(&id).ok()),
             Some(_) => Err(ReadError::Invalid {
                 field: keys::ANONYMOUS_ID,
                 expected: Text::EXPECTED,
@@ -294,3 +301,6 @@ impl Object {
 }
 
 const _: () = assert!(MAX_DEPTH == 120, "the message above says how deep");
+
+#[cfg(test)]
+mod tests;

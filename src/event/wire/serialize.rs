@@ -9,7 +9,7 @@ use super::limits::cut;
 use super::read::Object;
 use crate::correlation::UserSource;
 use crate::event::Event;
-use crate::event::metadata::Value;
+use crate::event::value::Value;
 
 /// The flat form, of whatever is set: an event that was not stamped lacks its id, time and session,
 /// and the tenant keys are there only where the event names its own project.

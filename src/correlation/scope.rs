@@ -22,6 +22,21 @@ impl Correlation {
         }
     }
 
+    /// Makes a future, or whatever `make` makes, inside the scope it will run in.
+    #[cfg(feature = "tower")]
+    pub(crate) fn scope_with<T>(self, make: impl FnOnce() -> T) -> Scoped<T> {
+        let mut slot = Some(self);
+        let mut carrier = Carrier::copying();
+        let attached = carrier.attach(slot.as_ref());
+        let future = store::swapped(&mut slot, make);
+        drop(attached);
+        Scoped {
+            slot,
+            carrier,
+            future: Some(future),
+        }
+    }
+
     /// Runs `f` with this correlation as the current one, on this thread and without a runtime.
     ///
     /// For threads and synchronous jobs. In async code use [`scope`](Self::scope): a future that `f`
@@ -53,16 +68,49 @@ pin_project! {
     }
 }
 
+#[cfg(feature = "tower")]
+impl<T> Scoped<T> {
+    /// Holds a value without a correlation.
+    pub(crate) fn unscoped(value: T) -> Self {
+        Self {
+            slot: None,
+            carrier: Carrier::copying(),
+            future: Some(value),
+        }
+    }
+
+    /// What is held; none once handed over.
+    pub(crate) fn get_ref(&self) -> Option<&T> {
+        self.future.as_ref()
+    }
+
+    /// Drops what is held and gives its scope to `value`, which spares it the set-up.
+    pub(crate) fn hand_over<U>(self: Pin<&mut Self>, value: U) -> Scoped<U> {
+        let mut this = self.project();
+        store::swapped(this.slot, || this.future.set(None));
+        Scoped {
+            slot: this.slot.take(),
+            carrier: std::mem::replace(this.carrier, Carrier::copying()),
+            future: Some(value),
+        }
+    }
+}
+
+impl<T> Scoped<T> {
+    /// Lends what is held to `f`, inside the scope; none once handed over.
+    pub(crate) fn with<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> Option<R> {
+        let this = self.project();
+        let held = this.future.as_pin_mut()?;
+        let _attached = this.carrier.attach(this.slot.as_ref());
+        Some(store::swapped(this.slot, || f(held)))
+    }
+}
+
 impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let _attached = this.carrier.attach(this.slot.as_ref());
-        store::swapped(this.slot, || match this.future.as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => Poll::Pending,
-        })
+        self.with(|future| future.poll(cx)).unwrap_or(Poll::Pending)
     }
 }
 

@@ -11,7 +11,7 @@ use productgraph_actors::{
 use tokio::runtime::Handle as RuntimeHandle;
 
 use super::Engine;
-use crate::correlation::{ExtractOptions, ExtractStats, SessionMinting, TraceTrust};
+use crate::correlation::{ExtractOptions, SessionMinting, TraceTrust};
 use crate::providers::{IntoProvider, ProductGraph, Setup};
 use crate::{Config, ConfigError, Event, Handle, Text};
 

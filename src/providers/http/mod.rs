@@ -52,7 +52,7 @@ pub use self::builder::{
 pub use self::classify::{StatusClass, StatusRules};
 pub use self::failure::TransportError;
 pub use self::retry_after::{MAX_RETRY_AFTER, retry_after};
-use self::url::Endpoint;
+pub(crate) use self::url::Endpoint;
 
 /// One request.
 #[derive(Clone, Debug)]

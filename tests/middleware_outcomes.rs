@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame};
 use middleware_support::{
     Broken, Script, Seen, Turn, all, disabled, get, lines, ok, only, read, recorder, request,
 };
@@ -26,7 +26,9 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn frame<B: Body>(body: Pin<&mut B>) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
+fn frame<B: Body>(body: Pin<&mut B>) -> Polled<B> {
     body.poll_frame(&mut Context::from_waker(Waker::noop()))
 }
 

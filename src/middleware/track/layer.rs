@@ -122,16 +122,19 @@ impl<S> Layer<S> for TrackRequestsLayer {
 
 impl fmt::Debug for TrackRequestsLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings
-            .fmt_fields(&mut f.debug_struct("TrackRequestsLayer"))
+        f.debug_struct("TrackRequestsLayer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
-impl Settings {
-    pub(super) fn fmt_fields(&self, f: &mut fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        f.field("exclude", &self.exclude)
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("exclude", &self.exclude)
             .field("sample", &self.sample)
-            .finish_non_exhaustive()
+            .field("route_with", &self.route_with.is_some())
+            .finish()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{Handle, Text};
 /// no route matched is recorded by its folded path too.
 ///
 /// The bodies of requests and responses are never read. What is sent for requests that do not
-/// end well is told in the [module](super); how it gets at the correlation too.
+/// end well is told in the [module](crate::middleware); how it gets at the correlation too.
 ///
 /// ```
 /// use productgraph::Handle;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use http::{HeaderName, HeaderValue, Response};
 use middleware_support::{Script, Turn, get, ok, read};
 use productgraph::correlation::{
-    Correlation, ExtractOptions, RequestId, SessionMinting, SessionSource, UserSource,
+    Correlation, ExtractOptions, ExtractStats, RequestId, SessionMinting, SessionSource, UserSource,
 };
 use productgraph::middleware::CorrelationLayer;
 use proptest::prelude::*;
@@ -120,6 +120,22 @@ async fn nothing_is_echoed_when_switched_off() {
     let request = with_headers(&[("x-request-id", "r-1")]);
     let (_, headers) = seen(CorrelationLayer::new().echo(false), request).await;
     assert!(headers.is_empty());
+}
+
+#[tokio::test]
+async fn what_requests_brought_is_counted_once_each() {
+    let stats = Arc::new(ExtractStats::default());
+    let layer = CorrelationLayer::new().stats(Arc::clone(&stats));
+    seen(layer.clone(), with_headers(&[("x-session-id", "s-1")])).await;
+    seen(
+        layer.clone(),
+        with_headers(&[("x-session-id", "not valid")]),
+    )
+    .await;
+    seen(layer, get("/")).await;
+    let counts = stats.snapshot();
+    assert_eq!((counts.sessions_adopted, counts.sessions_minted), (1, 2));
+    assert_eq!(counts.sessions_refused.total(), 1);
 }
 
 #[tokio::test]

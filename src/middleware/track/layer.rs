@@ -19,7 +19,7 @@ use crate::{Handle, Text};
 /// no route matched is recorded by its folded path too.
 ///
 /// The bodies of requests and responses are never read. What is sent for requests that do not
-/// end well is told in the [module](super); how it gets at the correlation too.
+/// end well is told in the [module](crate::middleware); how it gets at the correlation too.
 ///
 /// ```
 /// use productgraph::Handle;
@@ -122,16 +122,19 @@ impl<S> Layer<S> for TrackRequestsLayer {
 
 impl fmt::Debug for TrackRequestsLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings
-            .fmt_fields(&mut f.debug_struct("TrackRequestsLayer"))
+        f.debug_struct("TrackRequestsLayer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
-impl Settings {
-    pub(super) fn fmt_fields(&self, f: &mut fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        f.field("exclude", &self.exclude)
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("exclude", &self.exclude)
             .field("sample", &self.sample)
-            .finish_non_exhaustive()
+            .field("route_with", &self.route_with.is_some())
+            .finish()
     }
 }
 

@@ -56,14 +56,12 @@ impl<S> TrackRequests<S> {
 /// Where the event will find its correlation.
 fn source<B>(request: &mut Request<B>) -> Source {
     let known = request.extensions().get::<Correlation>().cloned();
-    match known.or_else(Correlation::current) {
-        Some(correlation) => Source::Known(correlation),
-        None => {
-            let slot = CorrelationSlot::default();
-            request.extensions_mut().insert(slot.clone());
-            Source::Slot(slot)
-        }
+    if let Some(correlation) = known.or_else(Correlation::current) {
+        return Source::Known(correlation);
     }
+    let slot = CorrelationSlot::default();
+    request.extensions_mut().insert(slot.clone());
+    Source::Slot(slot)
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TrackRequests<S>
@@ -90,7 +88,9 @@ where
 
 impl<S: fmt::Debug> fmt::Debug for TrackRequests<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings
-            .fmt_fields(f.debug_struct("TrackRequests").field("inner", &self.inner))
+        f.debug_struct("TrackRequests")
+            .field("inner", &self.inner)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::decode::Rules;
-use crate::faults::FaultPlan;
 use crate::fields::Generation;
+use crate::plan::FaultPlan;
 use crate::shared::Settings;
 use crate::store::Cap;
 

@@ -71,7 +71,8 @@ impl Collector {
         format!("{}/v1/events", self.base_url())
     }
 
-    /// The stored events in order of arrival, parsed. One nested too deeply to be parsed is given
+    /// The stored events in order of arrival, parsed. One that cannot be, because it is nested too
+    /// deeply or holds a lone surrogate, is given
     /// as a string with its text.
     pub fn events(&self) -> Vec<Value> {
         let stored = self.shared.read(|state| state.store.to_vec());
@@ -243,7 +244,7 @@ impl CollectorBuilder {
         if !remote && !addr.ip().is_loopback() {
             return Err(StartError::Remote(addr.ip()));
         }
-        crate::control::check_plan(&plan).map_err(StartError::Faults)?;
+        plan.check().map_err(StartError::Faults)?;
         let (port, listener) =
             Port::open(addr).map_err(|source| StartError::Listen { addr, source })?;
         let addr = port.addr();

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -52,7 +53,7 @@ struct Inner {
 
 impl Control {
     fn new(shared: Arc<Shared>) -> Self {
-        let phase = Phase::Reading(Instant::now() + shared.settings.read_timeout);
+        let phase = Phase::Reading(after(shared.settings.read_timeout));
         Self {
             shared,
             inner: Mutex::new(Inner {
@@ -82,7 +83,7 @@ impl Control {
         self.with(|inner| {
             let until = match inner.phase {
                 Phase::Reading(until) => until,
-                _ => Instant::now() + self.shared.settings.read_timeout,
+                _ => after(self.shared.settings.read_timeout),
             };
             inner.phase = Phase::Answering;
             until
@@ -91,13 +92,13 @@ impl Control {
 
     /// Starts the clock for sending.
     pub(crate) fn start_writing(&self) {
-        let until = Instant::now() + self.shared.settings.write_timeout;
+        let until = after(self.shared.settings.write_timeout);
         self.with(|inner| inner.phase = Phase::Writing(until));
     }
 
     /// The answer has left.
     pub(crate) fn finish(&self) {
-        let until = Instant::now() + self.shared.settings.idle_timeout;
+        let until = after(self.shared.settings.idle_timeout);
         self.with(|inner| {
             inner.phase = Phase::Idle(until);
             inner.spared = false;
@@ -107,7 +108,7 @@ impl Control {
     fn bytes_came(&self) {
         self.with(|inner| {
             if matches!(inner.phase, Phase::Idle(_)) {
-                let until = Instant::now() + self.shared.settings.read_timeout;
+                let until = after(self.shared.settings.read_timeout);
                 inner.phase = Phase::Reading(until);
             }
         });
@@ -119,6 +120,13 @@ impl Control {
             Phase::Answering => None,
         })
     }
+}
+
+/// An instant that far ahead; what is beyond the clock's range is as good as never.
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time)
+        .unwrap_or(now + Duration::from_secs(365 * 86_400))
 }
 
 /// Serves a connection to its end. Dropping the future closes it.

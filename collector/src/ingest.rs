@@ -8,11 +8,11 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::IndexError;
 use crate::body::{self, Read};
-use crate::control::Ordeal;
+use crate::decode::IndexError;
 use crate::decode::{self, Batch, Refusal};
 use crate::faults::{Answer, Fault, ResetAt};
+use crate::ordeal::Ordeal;
 use crate::record::{Ending, RequestRecord};
 use crate::respond::{self, Payload};
 use crate::route::{Cut, not_allowed};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::control::FaultState;
 use crate::decode::{Batch, Rules};
-use crate::faults::FaultPlan;
+use crate::ordeal::FaultState;
+use crate::plan::FaultPlan;
 use crate::record::{Ending, Log, RequestRecord};
 use crate::store::{Cap, Store};
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::Method;
 use productgraph_actors::{Pipeline, RefuseReason, Report, Sender};
 
+use crate::Text;
 use crate::correlation::{self, Correlation, SessionId, SessionSource};
 use crate::event::{Event, EventId, Stamp, Timestamp};
-use crate::Text;
 
 /// Tracks events. A clone is one `Arc`; use it from any thread, with or without a runtime.
 ///
@@ -39,7 +39,11 @@ struct Inner {
 }
 
 enum Sink {
-    Engine { sender: Sender<Event>, pipeline: Weak<Pipeline<Event>>, flush_timeout: Duration },
+    Engine {
+        sender: Sender<Event>,
+        pipeline: Weak<Pipeline<Event>>,
+        flush_timeout: Duration,
+    },
     #[cfg(feature = "testing")]
     Recorder(crate::testing::Recorder),
 }
@@ -112,7 +116,11 @@ impl Handle {
         let process = Correlation::builder()
             .session(SessionId::of_process(), SessionSource::Process)
             .build();
-        Self(Some(Arc::new(Inner { sink, sequence: AtomicU64::new(1), process })))
+        Self(Some(Arc::new(Inner {
+            sink,
+            sequence: AtomicU64::new(1),
+            process,
+        })))
     }
 
     /// Whether events go anywhere.
@@ -199,12 +207,18 @@ impl Handle {
     /// reports. Works on any executor. A disabled engine settles at once.
     pub async fn flush(&self) -> Report {
         match self.0.as_deref() {
-            Some(Inner { sink: Sink::Engine { pipeline, flush_timeout, .. }, .. }) => {
-                match pipeline.upgrade() {
-                    Some(pipeline) => pipeline.flush(*flush_timeout).await,
-                    None => Report::abandoned(),
-                }
-            }
+            Some(Inner {
+                sink:
+                    Sink::Engine {
+                        pipeline,
+                        flush_timeout,
+                        ..
+                    },
+                ..
+            }) => match pipeline.upgrade() {
+                Some(pipeline) => pipeline.flush(*flush_timeout).await,
+                None => Report::abandoned(),
+            },
             _ => Report::default(),
         }
     }
@@ -249,6 +263,8 @@ impl Default for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("enabled", &self.is_enabled()).finish()
+        f.debug_struct("Handle")
+            .field("enabled", &self.is_enabled())
+            .finish()
     }
 }

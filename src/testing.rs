@@ -32,21 +32,32 @@ impl Recorder {
     /// Everything tracked so far, in order.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Makes room, so that a test that counts allocations does not count the record's.
     pub fn reserve(&self, events: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reserve(events);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reserve(events);
     }
 
     pub(crate) fn record(&self, event: Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
     }
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("events", &self.events().len()).finish()
+        f.debug_struct("Recorder")
+            .field("events", &self.events().len())
+            .finish()
     }
 }

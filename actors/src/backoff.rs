@@ -73,7 +73,13 @@ impl Backoff {
         if budget < base {
             return Err(BackoffError::BudgetBelowBase);
         }
-        Ok(Self { base, cap, floor: base / 10, budget, ..Self::default() })
+        Ok(Self {
+            base,
+            cap,
+            floor: base / 10,
+            budget,
+            ..Self::default()
+        })
     }
 
     /// Honours a destination's `Retry-After` up to `cap`. Default two minutes.
@@ -139,9 +145,18 @@ mod tests {
     #[test]
     fn a_policy_that_cannot_work_is_refused() {
         let s = Duration::from_secs;
-        assert_eq!(Backoff::new(Duration::ZERO, s(1), s(9)), Err(BackoffError::ZeroBase));
-        assert_eq!(Backoff::new(s(2), s(1), s(9)), Err(BackoffError::CapBelowBase));
-        assert_eq!(Backoff::new(s(2), s(3), s(1)), Err(BackoffError::BudgetBelowBase));
+        assert_eq!(
+            Backoff::new(Duration::ZERO, s(1), s(9)),
+            Err(BackoffError::ZeroBase)
+        );
+        assert_eq!(
+            Backoff::new(s(2), s(1), s(9)),
+            Err(BackoffError::CapBelowBase)
+        );
+        assert_eq!(
+            Backoff::new(s(2), s(3), s(1)),
+            Err(BackoffError::BudgetBelowBase)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,8 +164,14 @@ mod tests {
         let policy = Backoff::default();
         let since = Instant::now();
         let just_before = since + policy.budget() - MS;
-        assert!(matches!(policy.decide(40, since, just_before, None, 1.0), Decision::RetryAt(_)));
-        assert_eq!(policy.decide(1, since, since + policy.budget(), None, 0.0), Decision::GiveUp);
+        assert!(matches!(
+            policy.decide(40, since, just_before, None, 1.0),
+            Decision::RetryAt(_)
+        ));
+        assert_eq!(
+            policy.decide(1, since, since + policy.budget(), None, 0.0),
+            Decision::GiveUp
+        );
     }
 
     #[test]

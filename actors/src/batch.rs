@@ -24,7 +24,11 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { max_events: 50, max_bytes: 1 << 20, max_age: Duration::from_secs(5) }
+        Self {
+            max_events: 50,
+            max_bytes: 1 << 20,
+            max_age: Duration::from_secs(5),
+        }
     }
 }
 
@@ -32,7 +36,11 @@ impl BatchLimits {
     /// Limits of `max_events` events and `max_age`; zero events is taken as one.
     #[must_use]
     pub fn new(max_events: usize, max_age: Duration) -> Self {
-        Self { max_events: max_events.max(1), max_age, ..Self::default() }
+        Self {
+            max_events: max_events.max(1),
+            max_age,
+            ..Self::default()
+        }
     }
 }
 
@@ -95,7 +103,11 @@ impl<E> Accumulator<E> {
 
     /// Seals if the oldest event has reached its age.
     pub(crate) fn seal_if_due(&mut self, now: Instant) -> Option<Arc<Batch<E>>> {
-        if self.due().is_some_and(|due| due <= now) { self.seal() } else { None }
+        if self.due().is_some_and(|due| due <= now) {
+            self.seal()
+        } else {
+            None
+        }
     }
 
     /// When the batch being built has to close.
@@ -124,7 +136,11 @@ mod tests {
 
     fn accumulator(max_events: usize, max_bytes: usize) -> (Accumulator<u64>, Arc<Budget>) {
         let budget = Arc::new(Budget::new(1 << 20));
-        let limits = BatchLimits { max_events, max_bytes, max_age: Duration::from_secs(5) };
+        let limits = BatchLimits {
+            max_events,
+            max_bytes,
+            max_age: Duration::from_secs(5),
+        };
         (Accumulator::new(limits, Arc::clone(&budget)), budget)
     }
 
@@ -165,8 +181,15 @@ mod tests {
         acc.push(1, 1, start, &mut out);
         acc.push(2, 1, start + Duration::from_secs(4), &mut out);
         assert_eq!(acc.due(), Some(start + Duration::from_secs(5)));
-        assert!(acc.seal_if_due(start + Duration::from_millis(4999)).is_none());
-        assert_eq!(acc.seal_if_due(start + Duration::from_secs(5)).map(|b| b.len()), Some(2));
+        assert!(
+            acc.seal_if_due(start + Duration::from_millis(4999))
+                .is_none()
+        );
+        assert_eq!(
+            acc.seal_if_due(start + Duration::from_secs(5))
+                .map(|b| b.len()),
+            Some(2)
+        );
         assert_eq!(acc.due(), None);
     }
 

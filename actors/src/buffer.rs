@@ -51,11 +51,13 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
         "buffer"
     }
 
-    async fn on_start(
-        (stages, lives): Self::Args,
-        _: ActorRef<Self>,
-    ) -> Result<Self, Self::Error> {
-        Ok(Self { stages, life: lives.begin(), tick: FIRST_TICK, seals: Vec::new() })
+    async fn on_start((stages, lives): Self::Args, _: ActorRef<Self>) -> Result<Self, Self::Error> {
+        Ok(Self {
+            stages,
+            life: lives.begin(),
+            tick: FIRST_TICK,
+            seals: Vec::new(),
+        })
     }
 
     async fn next(
@@ -119,7 +121,9 @@ impl<E: Send + Sync + 'static> Buffer<E> {
             self.tick = (self.tick * 2).min(LONGEST_TICK);
         }
         let mode = if self.lingers(turn) {
-            Park::Linger { threshold: (self.stages.ingress.capacity() / 4).max(1) }
+            Park::Linger {
+                threshold: (self.stages.ingress.capacity() / 4).max(1),
+            }
         } else {
             Park::Idle
         };
@@ -141,14 +145,21 @@ impl<E: Send + Sync + 'static> Buffer<E> {
         }
         let drained = self.stages.ingress.drained();
         let ring_empty = turn.drained < EVENTS_PER_TURN && !turn.blocked;
-        if !self.seals.iter().any(|s| ring_empty || drained >= s.drained) {
+        if !self
+            .seals
+            .iter()
+            .any(|s| ring_empty || drained >= s.drained)
+        {
             return;
         }
         let number = self.stages.seal();
         if !self.stages.is_handed_over() {
             return;
         }
-        for mut seal in self.seals.extract_if(.., |s| ring_empty || drained >= s.drained) {
+        for mut seal in self
+            .seals
+            .extract_if(.., |s| ring_empty || drained >= s.drained)
+        {
             if let Some(reply) = seal.reply.take() {
                 reply.send(number);
             }

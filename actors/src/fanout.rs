@@ -26,11 +26,11 @@ impl<E: Send + Sync + 'static> Actor for FanOut<E> {
         "fan-out"
     }
 
-    async fn on_start(
-        (stages, lives): Self::Args,
-        _: ActorRef<Self>,
-    ) -> Result<Self, Self::Error> {
-        Ok(Self { stages, life: lives.begin() })
+    async fn on_start((stages, lives): Self::Args, _: ActorRef<Self>) -> Result<Self, Self::Error> {
+        Ok(Self {
+            stages,
+            life: lives.begin(),
+        })
     }
 
     async fn next(

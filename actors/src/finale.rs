@@ -29,7 +29,10 @@ impl Finale {
 
     /// Notes when the end began.
     pub(crate) fn begin(&self, now: Instant) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        self.begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(now);
     }
 
     /// Ends, unless that happened before. `close` closes everything and returns the last accounts.
@@ -41,7 +44,13 @@ impl Finale {
                 let ledger = close();
                 let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
                 let elapsed = begun.map_or(Duration::ZERO, |at| at.elapsed());
-                report.insert(Report { ledger, completion, elapsed }).clone()
+                report
+                    .insert(Report {
+                        ledger,
+                        completion,
+                        elapsed,
+                    })
+                    .clone()
             }
         };
         self.written.notify_all();

@@ -90,9 +90,13 @@ impl<E: Send + Sync + 'static> Flusher<E> {
             Err(error) if error.is_panic() => (error.id(), Ended::Panicked),
             Err(error) => (error.id(), Ended::Aborted),
         };
-        let Some(at) = self.running.iter().position(|(id, _)| *id == task) else { return };
+        let Some(at) = self.running.iter().position(|(id, _)| *id == task) else {
+            return;
+        };
         let (_, id) = self.running.swap_remove(at);
-        let episode = self.lane.finish(id, ended, Instant::now(), self.jitter.f64());
+        let episode = self
+            .lane
+            .finish(id, ended, Instant::now(), self.jitter.f64());
         log(self.lane.name(), &episode);
     }
 }
@@ -114,7 +118,9 @@ async fn run<E: Send + Sync + 'static>(lane: Arc<Lane<E>>, attempt: Attempt<E>) 
         };
         Ended::With(provider.send(body, Events::from_slices(&slices)).await)
     };
-    tokio::time::timeout(lane.attempt_timeout(), work).await.unwrap_or(Ended::TimedOut)
+    tokio::time::timeout(lane.attempt_timeout(), work)
+        .await
+        .unwrap_or(Ended::TimedOut)
 }
 
 /// One line at the start and end of an episode, never one per event.

@@ -41,7 +41,9 @@ impl<T> Handoff<T> {
     /// in the queue or where `route` put it, never in between.
     pub(crate) fn route_one(&self, route: impl FnOnce(T)) -> bool {
         let mut queue = self.lock();
-        let Some(item) = queue.pop_front() else { return false };
+        let Some(item) = queue.pop_front() else {
+            return false;
+        };
         route(item);
         drop(queue);
         self.room.notify_one();

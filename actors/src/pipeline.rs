@@ -49,7 +49,13 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         root: ActorRef<Shutdown<E>>,
         own: Option<Runtime>,
     ) -> Self {
-        Self { stages, lives, finale, root, own }
+        Self {
+            stages,
+            lives,
+            finale,
+            root,
+            own,
+        }
     }
 
     /// A sender of events; clone it freely.
@@ -103,7 +109,9 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
                 Err(_) => return self.end(Completion::Abandoned, DropReason::Abandoned),
             }
         }
-        self.finale.wait(timeout.saturating_add(GRACE)).unwrap_or_else(|| self.overdue())
+        self.finale
+            .wait(timeout.saturating_add(GRACE))
+            .unwrap_or_else(|| self.overdue())
     }
 
     /// The accounts at this instant.
@@ -119,19 +127,31 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// What every lane is doing.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         let now = Instant::now();
-        self.stages.lanes.iter().map(|lane| lane.status(now)).collect()
+        self.stages
+            .lanes
+            .iter()
+            .map(|lane| lane.status(now))
+            .collect()
     }
 
     /// How often an actor was restarted: buffer, fan-out and flushers together.
     pub fn restarts(&self) -> u32 {
-        let AllLives { buffer, fan_out, flushers } = &*self.lives;
+        let AllLives {
+            buffer,
+            fan_out,
+            flushers,
+        } = &*self.lives;
         let flushers: u32 = flushers.iter().map(|lives| lives.restarts()).sum();
         buffer.restarts() + fan_out.restarts() + flushers
     }
 
     /// Stops starting attempts for a provider, or resumes. False if there is no such provider.
     pub fn set_paused(&self, provider: &str, paused: bool) -> bool {
-        let lane = self.stages.lanes.iter().find(|lane| lane.name() == provider);
+        let lane = self
+            .stages
+            .lanes
+            .iter()
+            .find(|lane| lane.name() == provider);
         if let Some(lane) = lane {
             lane.set_paused(paused);
         }
@@ -164,12 +184,18 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             }
         };
         // without a thread to spare the runtime's timer is all there is
-        let _ = std::thread::Builder::new().name("productgraph-deadline".to_owned()).spawn(watch);
+        let _ = std::thread::Builder::new()
+            .name("productgraph-deadline".to_owned())
+            .spawn(watch);
     }
 }
 
 fn overdue<E: Send + Sync + 'static>(stages: &Stages<E>, finale: &Finale) -> Report {
-    let pending = stages.ledger().providers.into_iter().filter(|p| p.pending > 0);
+    let pending = stages
+        .ledger()
+        .providers
+        .into_iter()
+        .filter(|p| p.pending > 0);
     let unsettled = pending.map(|p| p.name).collect();
     finale.end(Completion::DeadlinePassed { unsettled }, || {
         stages.close(DropReason::Deadline);
@@ -181,7 +207,11 @@ fn overdue<E: Send + Sync + 'static>(stages: &Stages<E>, finale: &Finale) -> Rep
 impl<E: Send + Sync + 'static> Pipeline<E> {
     /// Crashes one of the engine's actors, as a bug would.
     pub fn crash(&self, victim: crate::testing::Victim) {
-        drop(self.root.tell(crate::shutdown::CrashChild(victim)).try_send());
+        drop(
+            self.root
+                .tell(crate::shutdown::CrashChild(victim))
+                .try_send(),
+        );
     }
 
     /// Events without a verdict at the provider at `index`, counted one by one where they are instead
@@ -194,10 +224,19 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
 impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
     fn drop(&mut self) {
         if self.finale.report().is_none() {
-            let left: u64 = self.ledger().providers.iter().map(|p| p.pending).max().unwrap_or(0);
+            let left: u64 = self
+                .ledger()
+                .providers
+                .iter()
+                .map(|p| p.pending)
+                .max()
+                .unwrap_or(0);
             self.end(Completion::Abandoned, DropReason::Abandoned);
             if left > 0 {
-                tracing::warn!(events = left, "engine dropped without shutdown; events given up");
+                tracing::warn!(
+                    events = left,
+                    "engine dropped without shutdown; events given up"
+                );
             }
         }
         // the actors' strong references keep them alive: tell them
@@ -210,6 +249,8 @@ impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
 
 impl<E: Send + Sync + 'static> fmt::Debug for Pipeline<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipeline").field("ledger", &self.ledger()).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("ledger", &self.ledger())
+            .finish_non_exhaustive()
     }
 }

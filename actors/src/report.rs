@@ -37,7 +37,10 @@ impl Report {
     /// The report of an engine that is no longer there; what became of its events was reported, or
     /// logged, when it went.
     pub fn abandoned() -> Self {
-        Self { completion: Completion::Abandoned, ..Self::default() }
+        Self {
+            completion: Completion::Abandoned,
+            ..Self::default()
+        }
     }
 
     /// Whether everything in question was settled in time.

@@ -19,7 +19,12 @@ pub(crate) struct Batch<E> {
 
 impl<E> Batch<E> {
     pub(crate) fn new(number: u64, events: Vec<E>, charge: Charge) -> Self {
-        Self { number, events: events.into_boxed_slice(), weight: charge.bytes(), charge }
+        Self {
+            number,
+            events: events.into_boxed_slice(),
+            weight: charge.bytes(),
+            charge,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -38,14 +43,22 @@ pub(crate) struct Slice<E> {
 
 impl<E> Clone for Slice<E> {
     fn clone(&self) -> Self {
-        Self { batch: Arc::clone(&self.batch), range: self.range.clone(), urgent: self.urgent }
+        Self {
+            batch: Arc::clone(&self.batch),
+            range: self.range.clone(),
+            urgent: self.urgent,
+        }
     }
 }
 
 impl<E> Slice<E> {
     pub(crate) fn whole(batch: Arc<Batch<E>>) -> Self {
         let range = 0..batch.len();
-        Self { batch, range, urgent: false }
+        Self {
+            batch,
+            range,
+            urgent: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -108,11 +121,17 @@ impl<E> Copy for Parts<'_, E> {}
 impl<'a, E> Events<'a, E> {
     /// A view of plain events, for a provider's own tests.
     pub fn from_slice(events: &'a [E]) -> Self {
-        Self { parts: Parts::Plain(events), len: events.len() }
+        Self {
+            parts: Parts::Plain(events),
+            len: events.len(),
+        }
     }
 
     pub(crate) fn from_slices(slices: &'a [Slice<E>]) -> Self {
-        Self { parts: Parts::Slices(slices), len: slices.iter().map(Slice::len).sum() }
+        Self {
+            parts: Parts::Slices(slices),
+            len: slices.iter().map(Slice::len).sum(),
+        }
     }
 
     /// How many events there are.
@@ -131,7 +150,9 @@ impl<'a, E> Events<'a, E> {
             Parts::Plain(events) => (events, &[][..]),
             Parts::Slices(slices) => (&[][..], slices),
         };
-        plain.iter().chain(slices.iter().flat_map(|s| s.events().iter()))
+        plain
+            .iter()
+            .chain(slices.iter().flat_map(|s| s.events().iter()))
     }
 
     /// The event at `index`.

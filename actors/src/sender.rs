@@ -34,7 +34,10 @@ impl<E: Send + Sync + 'static> Sender<E> {
         self.stages
             .ingress
             .try_push(event)
-            .map_err(|refused| Refused { event: refused.event, reason: refused.reason })
+            .map_err(|refused| Refused {
+                event: refused.event,
+                reason: refused.reason,
+            })
     }
 
     /// Puts one event in and waits for room if there is none. Works on any executor; dropping the
@@ -47,7 +50,10 @@ impl<E: Send + Sync + 'static> Sender<E> {
             .ingress
             .push_wait(event)
             .await
-            .map_err(|refused| Refused { event: refused.event, reason: refused.reason })
+            .map_err(|refused| Refused {
+                event: refused.event,
+                reason: refused.reason,
+            })
     }
 
     /// Whether events are refused because the pipeline was closed.
@@ -58,12 +64,16 @@ impl<E: Send + Sync + 'static> Sender<E> {
 
 impl<E: Send + Sync + 'static> Clone for Sender<E> {
     fn clone(&self) -> Self {
-        Self { stages: Arc::clone(&self.stages) }
+        Self {
+            stages: Arc::clone(&self.stages),
+        }
     }
 }
 
 impl<E: Send + Sync + 'static> fmt::Debug for Sender<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
     }
 }

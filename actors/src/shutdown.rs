@@ -78,9 +78,15 @@ impl<E: Send + Sync + 'static> Drop for LastResort<E> {
 struct Children<E: Send + Sync + 'static> {
     buffer: ActorRef<Buffer<E>>,
     /// Kept for what it keeps alive; only tests talk to it.
-    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "kept alive"))]
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        expect(dead_code, reason = "kept alive")
+    )]
     fan_out: ActorRef<FanOut<E>>,
-    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "kept alive"))]
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        expect(dead_code, reason = "kept alive")
+    )]
     flushers: Vec<ActorRef<Flusher<E>>>,
 }
 
@@ -121,8 +127,17 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
         let fan_out = supervised::<E, FanOut<E>>(&me, args).await;
         let args = (Arc::clone(&setup.stages), Arc::clone(&setup.lives.buffer));
         let buffer = supervised::<E, Buffer<E>>(&me, args).await;
-        let children = Arc::new(Children { buffer, fan_out, flushers });
-        Ok(Self { setup: LastResort(setup), children, under_way: JoinSet::new(), draining: false })
+        let children = Arc::new(Children {
+            buffer,
+            fan_out,
+            flushers,
+        });
+        Ok(Self {
+            setup: LastResort(setup),
+            children,
+            under_way: JoinSet::new(),
+            draining: false,
+        })
     }
 
     async fn next(
@@ -187,7 +202,11 @@ impl<E: Send + Sync + 'static> Message<Flush> for Shutdown<E> {
             let completion = settle(&stages, &children.buffer, after(flush.timeout)).await;
             let elapsed = start.elapsed();
             // the caller may have gone; the flush happened all the same
-            let _ = flush.reply.send(Report { ledger: stages.ledger(), completion, elapsed });
+            let _ = flush.reply.send(Report {
+                ledger: stages.ledger(),
+                completion,
+                elapsed,
+            });
             false
         });
     }
@@ -253,8 +272,12 @@ async fn settle<E: Send + Sync + 'static>(
         Ok(()) => Completion::Settled,
         Err(_) => {
             let ledger = stages.ledger();
-            let unsettled =
-                ledger.providers.into_iter().filter(|p| p.pending > 0).map(|p| p.name).collect();
+            let unsettled = ledger
+                .providers
+                .into_iter()
+                .filter(|p| p.pending > 0)
+                .map(|p| p.name)
+                .collect();
             Completion::DeadlinePassed { unsettled }
         }
     }
@@ -289,7 +312,11 @@ mod crash {
 
         async fn handle(&mut self, victim: CrashChild, _: &mut Context<Self, Self::Reply>) {
             use crate::testing::Victim;
-            let Children { buffer, fan_out, flushers } = &*self.children;
+            let Children {
+                buffer,
+                fan_out,
+                flushers,
+            } = &*self.children;
             match victim.0 {
                 Victim::Buffer => drop(buffer.tell(Crash).try_send()),
                 Victim::FanOut => drop(fan_out.tell(Crash).try_send()),

@@ -69,24 +69,40 @@ impl<E: Send + Sync + 'static> Stages<E> {
     /// One bounded turn: takes up to `max` events off the ring, seals what is due, hands over.
     pub(crate) fn turn(&self, max: usize, now: Instant) -> Turn {
         let mut intake = self.intake();
-        let Intake { accumulator, outbox, closed } = &mut *intake;
+        let Intake {
+            accumulator,
+            outbox,
+            closed,
+        } = &mut *intake;
         self.sealed.fill(outbox);
         if closed.is_some() || !outbox.is_empty() {
-            return Turn { drained: 0, blocked: !outbox.is_empty(), due: None };
+            return Turn {
+                drained: 0,
+                blocked: !outbox.is_empty(),
+                due: None,
+            };
         }
         let drained = self.ingress.drain(max, |event, weight| {
             accumulator.push(event, weight, now, outbox);
         });
         outbox.extend(accumulator.seal_if_due(now));
         self.sealed.fill(outbox);
-        Turn { drained, blocked: !outbox.is_empty(), due: accumulator.due() }
+        Turn {
+            drained,
+            blocked: !outbox.is_empty(),
+            due: accumulator.due(),
+        }
     }
 
     /// Seals the batch being built, and says which number was sealed last. Call [`Stages::turn`]
     /// until it is no longer blocked to have it handed over.
     pub(crate) fn seal(&self) -> u64 {
         let mut intake = self.intake();
-        let Intake { accumulator, outbox, .. } = &mut *intake;
+        let Intake {
+            accumulator,
+            outbox,
+            ..
+        } = &mut *intake;
         outbox.extend(accumulator.seal());
         self.sealed.fill(outbox);
         accumulator.last_sealed()
@@ -147,7 +163,11 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 ledger
             })
             .collect();
-        Ledger { accepted, refused, providers }
+        Ledger {
+            accepted,
+            refused,
+            providers,
+        }
     }
 
     /// Events without a verdict at lane `index`, counted one by one where they are. Only meaningful
@@ -156,7 +176,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
     pub(crate) fn audit(&self, index: usize) -> u64 {
         let intake = self.intake();
         let outbox: usize = intake.outbox.iter().map(|b| b.len()).sum();
-        let sealed: usize = self.sealed.peek(|queue| queue.iter().map(|b| b.len()).sum());
+        let sealed: usize = self
+            .sealed
+            .peek(|queue| queue.iter().map(|b| b.len()).sum());
         let before = self.ingress.len() + intake.accumulator.len() + outbox + sealed;
         before as u64 + self.lanes.get(index).map_or(0, |lane| lane.audit())
     }

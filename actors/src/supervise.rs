@@ -33,9 +33,15 @@ impl Lives {
             Duration::ZERO
         } else {
             let recent = self.recent.fetch_add(1, Ordering::Relaxed);
-            FIRST_PAUSE.saturating_mul(1 << recent.min(10)).min(LONGEST_PAUSE)
+            FIRST_PAUSE
+                .saturating_mul(1 << recent.min(10))
+                .min(LONGEST_PAUSE)
         };
-        Life { lives: Arc::clone(self), resume_at: Instant::now() + pause, pausing: earlier > 0 }
+        Life {
+            lives: Arc::clone(self),
+            resume_at: Instant::now() + pause,
+            pausing: earlier > 0,
+        }
     }
 
     /// How often the actor was restarted.

@@ -106,7 +106,11 @@ impl<E: Clone + Send + Sync + 'static> Script<E> {
 
     /// What was taken, in order, repetitions included.
     pub fn delivered(&self) -> Vec<E> {
-        self.inner.delivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Requests seen.
@@ -116,19 +120,27 @@ impl<E: Clone + Send + Sync + 'static> Script<E> {
 
     /// Events in each request, in order.
     pub fn request_sizes(&self) -> Vec<usize> {
-        self.inner.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner
+            .sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl<E> Clone for Script<E> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
 impl<E> fmt::Debug for Script<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script").field("name", &self.inner.name).finish_non_exhaustive()
+        f.debug_struct("Script")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,7 +148,11 @@ struct Scripted<E>(Arc<Inner<E>>);
 
 impl<E: Clone + Send + Sync + 'static> Scripted<E> {
     fn take(&self, events: impl Iterator<Item = E>) {
-        self.0.delivered.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+        self.0
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(events);
     }
 
     #[expect(clippy::panic, reason = "a step of the script")]
@@ -149,7 +165,10 @@ impl<E: Clone + Send + Sync + 'static> Scripted<E> {
             }
             Step::DeliverThenFail => {
                 self.take(events.iter().cloned());
-                Outcome::Retry { not_before: None, cause }
+                Outcome::Retry {
+                    not_before: None,
+                    cause,
+                }
             }
             Step::Fail(not_before) => Outcome::Retry { not_before, cause },
             Step::Verdicts(verdicts) => {
@@ -161,7 +180,10 @@ impl<E: Clone + Send + Sync + 'static> Scripted<E> {
             Step::TooLarge => Outcome::Split { cause },
             Step::Refuse => Outcome::Poisoned { cause },
             Step::Unauthorized => Outcome::Hold { cause },
-            Step::Final => Outcome::Final { reason: RejectReason::Refused, cause },
+            Step::Final => Outcome::Final {
+                reason: RejectReason::Refused,
+                cause,
+            },
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("panic of the script"),
             Step::After(wait, step) => {
@@ -185,17 +207,29 @@ impl<E: Clone + Send + Sync + 'static> Provider<E> for Scripted<E> {
         let fits = (max_bytes / self.0.event_bytes.max(1)).min(events.len());
         if fits == 0 {
             let refused = vec![(0, RejectReason::TooLarge)];
-            return Encoded { body: Bytes::new(), consumed: 1, refused };
+            return Encoded {
+                body: Bytes::new(),
+                consumed: 1,
+                refused,
+            };
         }
         let body = Bytes::from(vec![b'x'; fits * self.0.event_bytes]);
-        Encoded { body, consumed: fits, refused: Vec::new() }
+        Encoded {
+            body,
+            consumed: fits,
+            refused: Vec::new(),
+        }
     }
 
     fn send<'a>(&'a self, _: Bytes, events: Events<'a, E>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let number = self.0.requests.fetch_add(1, Ordering::SeqCst);
             let events: Vec<E> = events.iter().cloned().collect();
-            self.0.sizes.lock().unwrap_or_else(PoisonError::into_inner).push(events.len());
+            self.0
+                .sizes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(events.len());
             let step = (self.0.plan)(&events, number);
             self.play(step, &events).await
         })

@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// Stores a batch and says how many events it rejected.
-    pub(crate) fn store(&self, request: u64, batch: Batch) -> Vec<crate::IndexError> {
+    pub(crate) fn store(&self, request: u64, batch: Batch) -> Vec<crate::decode::IndexError> {
         let Batch { accepted, errors } = batch;
         self.change(|state| {
             state.stats.accepted += accepted.len() as u64;

@@ -99,7 +99,10 @@ impl EngineBuilder {
         }
         if let Some(why) = config.disabled_because() {
             tracing::info!(why, "productgraph is disabled");
-            return Ok(Self { enabled: false, ..builder });
+            return Ok(Self {
+                enabled: false,
+                ..builder
+            });
         }
         if let Some(project) = &config.project_id {
             builder = builder.project(project.clone());
@@ -142,7 +145,10 @@ impl EngineBuilder {
         provider: impl IntoProvider + Send + 'static,
         options: Option<LaneOptions>,
     ) -> Self {
-        self.providers.push((Box::new(move |setup| provider.into_provider(setup)), options));
+        self.providers.push((
+            Box::new(move |setup| provider.into_provider(setup)),
+            options,
+        ));
         self
     }
 
@@ -240,14 +246,16 @@ impl EngineBuilder {
 
     /// Reads `X-User-ID` and records it as claimed. Off by default: anybody can write that header.
     pub fn trust_user_header(mut self) -> Self {
-        self.extract =
-            self.extract.claimed_user_from(http::HeaderName::from_static("x-user-id"));
+        self.extract = self
+            .extract
+            .claimed_user_from(http::HeaderName::from_static("x-user-id"));
         self
     }
 
     /// Paths whose requests are not tracked; `*` at the end makes a prefix.
     pub fn excluded_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
-        self.excluded_paths.extend(paths.into_iter().map(Into::into));
+        self.excluded_paths
+            .extend(paths.into_iter().map(Into::into));
         self
     }
 
@@ -309,7 +317,11 @@ impl EngineBuilder {
 }
 
 fn priority(event: &Event) -> Priority {
-    if event.is_high_priority() { Priority::High } else { Priority::Normal }
+    if event.is_high_priority() {
+        Priority::High
+    } else {
+        Priority::Normal
+    }
 }
 
 fn retry_error(error: BackoffError) -> ConfigError {

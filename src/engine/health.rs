@@ -39,11 +39,19 @@ impl Health {
             })
             .max()
             .unwrap_or(HealthState::Healthy);
-        Self { state, providers, restarts }
+        Self {
+            state,
+            providers,
+            restarts,
+        }
     }
 
     pub(crate) fn disabled() -> Self {
-        Self { state: HealthState::Disabled, providers: Vec::new(), restarts: 0 }
+        Self {
+            state: HealthState::Disabled,
+            providers: Vec::new(),
+            restarts: 0,
+        }
     }
 
     /// Whether there is nothing to act on.

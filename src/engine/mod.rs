@@ -85,10 +85,14 @@ impl Engine {
         let excluded = &self.excluded_paths;
         crate::middleware::TelemetryLayer::new(self.handle())
             .correlation(|layer| {
-                layer.extract(self.extract.clone()).stats(Arc::clone(&self.extracted))
+                layer
+                    .extract(self.extract.clone())
+                    .stats(Arc::clone(&self.extracted))
             })
             .requests(|layer| {
-                excluded.iter().fold(layer, |layer, path| layer.exclude(path.clone()))
+                excluded
+                    .iter()
+                    .fold(layer, |layer, path| layer.exclude(path.clone()))
             })
     }
 
@@ -100,7 +104,9 @@ impl Engine {
 
     /// The accounts at this instant.
     pub fn ledger(&self) -> Ledger {
-        self.pipeline.as_ref().map_or_else(Ledger::default, |pipeline| pipeline.ledger())
+        self.pipeline
+            .as_ref()
+            .map_or_else(Ledger::default, |pipeline| pipeline.ledger())
     }
 
     /// Accounts, correlation and memory at this instant.
@@ -108,7 +114,10 @@ impl Engine {
         Stats {
             ledger: self.ledger(),
             correlation: self.extracted.snapshot(),
-            bytes_held: self.pipeline.as_ref().map_or(0, |pipeline| pipeline.bytes_held()),
+            bytes_held: self
+                .pipeline
+                .as_ref()
+                .map_or(0, |pipeline| pipeline.bytes_held()),
         }
     }
 

@@ -111,10 +111,15 @@ impl<E: Send + Sync + 'static> Lane<E> {
     /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy.
     pub(crate) fn offer(&self, batch: &Arc<Batch<E>>) {
         let urgent = matches!(self.options.overflow, Overflow::ByPriority)
-            && batch.events.iter().any(|event| (self.priority)(event) == Priority::High);
+            && batch
+                .events
+                .iter()
+                .any(|event| (self.priority)(event) == Priority::High);
         let mut slice = Slice::whole(Arc::clone(batch));
         slice.urgent = urgent;
-        let evicted = self.lock().offer(slice, self.max_bytes, self.options.overflow);
+        let evicted = self
+            .lock()
+            .offer(slice, self.max_bytes, self.options.overflow);
         if evicted {
             self.settled.notify_waiters();
         }
@@ -124,7 +129,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
     /// What to do now.
     pub(crate) fn next(&self, now: Instant) -> Next<E> {
         let limits = self.provider.limits();
-        self.lock().next(now, self.options.concurrency, limits.max_events.get())
+        self.lock()
+            .next(now, self.options.concurrency, limits.max_events.get())
     }
 
     /// Records what was encoded for attempt `id`. `None`: nothing is left to send, or the attempt is

@@ -54,7 +54,10 @@ impl<E> Request<E> {
         let middle = self.len() / 2;
         let mut front = self.slices;
         let back = cut(&mut front, middle);
-        let half = |slices| Self { failing_since: since, ..Self::new(slices) };
+        let half = |slices| Self {
+            failing_since: since,
+            ..Self::new(slices)
+        };
         (half(front), half(back))
     }
 
@@ -115,7 +118,9 @@ pub(super) fn take<E>(fresh: &mut VecDeque<Slice<E>>, max: usize) -> Vec<Slice<E
     let mut taken = Vec::new();
     let mut left = max;
     while left > 0 {
-        let Some(mut slice) = fresh.pop_front() else { break };
+        let Some(mut slice) = fresh.pop_front() else {
+            break;
+        };
         if slice.len() > left {
             fresh.push_front(slice.split_off(left));
         }
@@ -152,7 +157,11 @@ mod tests {
                 number += 1;
                 let weight = n * 7 + 3;
                 assert!(budget.try_charge(weight));
-                Slice::whole(Arc::new(Batch::new(number, events, Charge::adopt(&budget, weight))))
+                Slice::whole(Arc::new(Batch::new(
+                    number,
+                    events,
+                    Charge::adopt(&budget, weight),
+                )))
             })
             .collect()
     }

@@ -43,9 +43,17 @@ impl<E> State<E> {
             return Episode::Quiet;
         };
         let request = self.flights.swap_remove(at).request;
-        let mut retry = Retry { state: self, now, chance, options };
+        let mut retry = Retry {
+            state: self,
+            now,
+            chance,
+            options,
+        };
         match ended {
-            Ended::NothingToSend => Episode::Rejected { events: 0, cause: None },
+            Ended::NothingToSend => Episode::Rejected {
+                events: 0,
+                cause: None,
+            },
             Ended::Aborted => {
                 retry.state.again.push_front(request);
                 Episode::Quiet
@@ -73,7 +81,10 @@ impl<E> State<E> {
             }
             Ended::With(Outcome::Final { reason, cause }) => {
                 retry.state.reject(&request, reason);
-                Episode::Rejected { events: request.len() as u64, cause: Some(cause) }
+                Episode::Rejected {
+                    events: request.len() as u64,
+                    cause: Some(cause),
+                }
             }
         }
     }
@@ -87,7 +98,9 @@ impl<E> State<E> {
         self.last_success = Some(now);
         self.size.taken();
         match self.failing.take() {
-            Some(failing) => Episode::Recovered { attempts: failing.attempts },
+            Some(failing) => Episode::Recovered {
+                attempts: failing.attempts,
+            },
             None => Episode::Quiet,
         }
     }
@@ -95,7 +108,11 @@ impl<E> State<E> {
     fn failed(&mut self, now: Instant, cause: &Cause, held: bool) -> Episode {
         self.last_error = Some(cause.clone());
         let first = self.failing.is_none();
-        let failing = self.failing.get_or_insert(Failing { since: now, attempts: 0, held: false });
+        let failing = self.failing.get_or_insert(Failing {
+            since: now,
+            attempts: 0,
+            held: false,
+        });
         failing.attempts += 1;
         let newly_held = held && !failing.held;
         failing.held = held;
@@ -135,7 +152,10 @@ impl<E> Retry<'_, E> {
             }
             Decision::GiveUp => {
                 let events = request.len();
-                self.state.counts.dropped.add(DropReason::Expired, events as u64);
+                self.state
+                    .counts
+                    .dropped
+                    .add(DropReason::Expired, events as u64);
                 self.state.forget(events, request.weight());
                 Episode::Expired { events, cause }
             }
@@ -146,7 +166,10 @@ impl<E> Retry<'_, E> {
     fn hold(&mut self, mut request: Request<E>, cause: Cause) -> Episode {
         let episode = self.state.failed(self.now, &cause, true);
         request.failing_since = None;
-        let spread = self.options.hold_probe.mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
+        let spread = self
+            .options
+            .hold_probe
+            .mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
         request.not_before = Some(self.now + spread);
         self.state.again.push_front(request);
         episode
@@ -157,7 +180,10 @@ impl<E> Retry<'_, E> {
         self.state.last_error = Some(cause.clone());
         if request.len() <= 1 {
             self.state.reject(&request, reason);
-            return Episode::Rejected { events: 1, cause: Some(cause) };
+            return Episode::Rejected {
+                events: 1,
+                cause: Some(cause),
+            };
         }
         let (front, back) = request.halve();
         self.state.again.push_front(back);
@@ -201,7 +227,10 @@ impl<E> Retry<'_, E> {
         let recovered = self.state.succeeded(self.now);
         match rejected.total() {
             0 => recovered,
-            events => Episode::Rejected { events, cause: Some(Cause::new("refused by index")) },
+            events => Episode::Rejected {
+                events,
+                cause: Some(Cause::new("refused by index")),
+            },
         }
     }
 }

@@ -12,7 +12,10 @@ impl LearnedSize {
     const SMALLEST: usize = 1024;
 
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, current: limit }
+        Self {
+            limit,
+            current: limit,
+        }
     }
 
     pub(super) fn current(self) -> usize {

@@ -124,7 +124,9 @@ impl<E> State<E> {
         let mut evicted = false;
         // one batch is always taken, whatever its size: it could never be delivered otherwise
         while self.counts.pending_bytes > max_bytes && self.parts() > 1 {
-            let Some((events, weight)) = self.evict(overflow) else { break };
+            let Some((events, weight)) = self.evict(overflow) else {
+                break;
+            };
             self.forget(events, weight);
             self.counts.dropped.add(DropReason::Overflow, events as u64);
             evicted = true;
@@ -149,7 +151,10 @@ impl<E> State<E> {
         };
         match slice {
             Some(slice) => Some((slice.len(), slice.weight())),
-            None => self.again.pop_back().map(|request| (request.len(), request.weight())),
+            None => self
+                .again
+                .pop_back()
+                .map(|request| (request.len(), request.weight())),
         }
     }
 
@@ -163,8 +168,16 @@ impl<E> State<E> {
             return Next::Idle;
         }
         // in order, a waiting request holds up everything behind it
-        let considered = if concurrency == 1 { 1 } else { self.again.len() };
-        let ready = self.again.iter().take(considered).position(|r| !r.is_waiting(now));
+        let considered = if concurrency == 1 {
+            1
+        } else {
+            self.again.len()
+        };
+        let ready = self
+            .again
+            .iter()
+            .take(considered)
+            .position(|r| !r.is_waiting(now));
         if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
             return self.start(request);
         }
@@ -172,7 +185,12 @@ impl<E> State<E> {
             let request = Request::new(take(&mut self.fresh, max_events));
             return self.start(request);
         }
-        let earliest = self.again.iter().take(considered).filter_map(|r| r.not_before).min();
+        let earliest = self
+            .again
+            .iter()
+            .take(considered)
+            .filter_map(|r| r.not_before)
+            .min();
         earliest.map_or(Next::Idle, Next::WaitUntil)
     }
 
@@ -186,7 +204,11 @@ impl<E> State<E> {
             body: request.body.clone(),
             max_bytes: self.size.current(),
         };
-        self.flights.push(Flight { id: self.last_id, request, task: None });
+        self.flights.push(Flight {
+            id: self.last_id,
+            request,
+            task: None,
+        });
         Next::Start(attempt)
     }
 
@@ -235,8 +257,7 @@ impl<E> State<E> {
         let weight = before - request.weight();
         request.body = Some(encoded.body.clone());
         let since = request.failing_since;
-        let to_send =
-            (!request.slices.is_empty()).then(|| (encoded.body, request.slices.clone()));
+        let to_send = (!request.slices.is_empty()).then(|| (encoded.body, request.slices.clone()));
         self.counts.rejected.merge(&rejected);
         self.counts.pending -= refused;
         self.counts.pending_bytes -= weight;
@@ -252,7 +273,10 @@ impl<E> State<E> {
         if self.again.is_empty() && since.is_none() {
             put_back(&mut self.fresh, tail);
         } else {
-            let rest = Request { failing_since: since, ..Request::new(tail) };
+            let rest = Request {
+                failing_since: since,
+                ..Request::new(tail)
+            };
             self.again.push_front(rest);
         }
     }

@@ -44,7 +44,11 @@ impl Text {
 
     /// Bytes on the heap, shared or not: what this text weighs beyond its own 24 bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        if self.0.is_heap_allocated() { self.0.len() + 16 } else { 0 }
+        if self.0.is_heap_allocated() {
+            self.0.len() + 16
+        } else {
+            0
+        }
     }
 }
 
@@ -110,5 +114,25 @@ impl fmt::Debug for Text {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The usual methods are static text; others are copied.
+impl From<&http::Method> for Text {
+    fn from(method: &http::Method) -> Self {
+        const USUAL: [&str; 9] = [
+            "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE",
+        ];
+        let given = method.as_str();
+        match USUAL.into_iter().find(|usual| *usual == given) {
+            Some(usual) => Self::from_static(usual),
+            None => Self::copied(given),
+        }
+    }
+}
+
+impl From<http::Method> for Text {
+    fn from(method: http::Method) -> Self {
+        Self::from(&method)
     }
 }

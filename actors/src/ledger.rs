@@ -98,7 +98,10 @@ pub struct Counts<R: Reason> {
 
 impl<R: Reason> Default for Counts<R> {
     fn default() -> Self {
-        Self { by_reason: vec![0; R::ALL.len()], reason: std::marker::PhantomData }
+        Self {
+            by_reason: vec![0; R::ALL.len()],
+            reason: std::marker::PhantomData,
+        }
     }
 }
 
@@ -120,7 +123,10 @@ impl<R: Reason> Counts<R> {
 
     /// The reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (R, u64)> + '_ {
-        R::ALL.iter().map(|&r| (r, self.get(r))).filter(|&(_, n)| n > 0)
+        R::ALL
+            .iter()
+            .map(|&r| (r, self.get(r)))
+            .filter(|&(_, n)| n > 0)
     }
 
     /// Adds another set of counts to this one.
@@ -154,7 +160,11 @@ impl<R: Reason> AtomicCounts<R> {
 
     pub(crate) fn snapshot(&self) -> Counts<R> {
         Counts {
-            by_reason: self.by_reason.iter().map(|c| c.load(Ordering::Relaxed)).collect(),
+            by_reason: self
+                .by_reason
+                .iter()
+                .map(|c| c.load(Ordering::Relaxed))
+                .collect(),
             reason: std::marker::PhantomData,
         }
     }
@@ -232,5 +242,9 @@ fn write_counts<R: Reason>(
         write!(f, "{separator}{} {n}", reason.as_str())?;
         separator = ", ";
     }
-    if counts.total() > 0 { f.write_str(")") } else { Ok(()) }
+    if counts.total() > 0 {
+        f.write_str(")")
+    } else {
+        Ok(())
+    }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::ledger::RejectReason;
 use crate::request::Events;
 
 /// A boxed future, as returned by [`Provider::send`]: one allocation per request.
@@ -62,7 +63,10 @@ impl Limits {
     #[must_use]
     pub fn new(max_events: usize, max_bytes: usize) -> Self {
         let at_least_one = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-        Self { max_events: at_least_one(max_events), max_bytes: at_least_one(max_bytes) }
+        Self {
+            max_events: at_least_one(max_events),
+            max_bytes: at_least_one(max_bytes),
+        }
     }
 }
 
@@ -149,13 +153,21 @@ impl Cause {
     /// A cause without a status or detail.
     #[must_use]
     pub const fn new(kind: &'static str) -> Self {
-        Self { kind, status: None, detail: None }
+        Self {
+            kind,
+            status: None,
+            detail: None,
+        }
     }
 
     /// The cause of an HTTP answer.
     #[must_use]
     pub const fn status(status: u16) -> Self {
-        Self { kind: "status", status: Some(status), detail: None }
+        Self {
+            kind: "status",
+            status: Some(status),
+            detail: None,
+        }
     }
 
     /// Adds a detail, cut to [`Cause::MAX_DETAIL`] bytes; control characters become spaces.
@@ -165,8 +177,10 @@ impl Cause {
         while !detail.is_char_boundary(end) {
             end -= 1;
         }
-        let clean: String =
-            detail[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = detail[..end]
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         self.detail = (!clean.trim().is_empty()).then(|| clean.trim().into());
         self
     }
@@ -184,5 +198,3 @@ impl fmt::Display for Cause {
         Ok(())
     }
 }
-
-pub use crate::ledger::RejectReason;

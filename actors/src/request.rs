@@ -13,12 +13,18 @@ pub(crate) struct Batch<E> {
     pub(crate) events: Box<[E]>,
     /// Sum of the weights; also what `charge` gives back.
     pub(crate) weight: usize,
-    pub(crate) charge: Charge,
+    #[expect(dead_code, reason = "held for its drop")]
+    charge: Charge,
 }
 
 impl<E> Batch<E> {
     pub(crate) fn new(number: u64, events: Vec<E>, charge: Charge) -> Self {
-        Self { number, events: events.into_boxed_slice(), weight: charge.bytes(), charge }
+        Self {
+            number,
+            events: events.into_boxed_slice(),
+            weight: charge.bytes(),
+            charge,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -31,18 +37,28 @@ impl<E> Batch<E> {
 pub(crate) struct Slice<E> {
     pub(crate) batch: Arc<Batch<E>>,
     pub(crate) range: Range<usize>,
+    /// Outlives others when a lane has to make room.
+    pub(crate) urgent: bool,
 }
 
 impl<E> Clone for Slice<E> {
     fn clone(&self) -> Self {
-        Self { batch: Arc::clone(&self.batch), range: self.range.clone() }
+        Self {
+            batch: Arc::clone(&self.batch),
+            range: self.range.clone(),
+            urgent: self.urgent,
+        }
     }
 }
 
 impl<E> Slice<E> {
     pub(crate) fn whole(batch: Arc<Batch<E>>) -> Self {
         let range = 0..batch.len();
-        Self { batch, range }
+        Self {
+            batch,
+            range,
+            urgent: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -53,15 +69,17 @@ impl<E> Slice<E> {
         self.batch.number
     }
 
-    /// This slice's share of the batch's weight.
+    /// This slice's share of the batch's weight. The shares of all slices of a batch add up exactly.
     pub(crate) fn weight(&self) -> usize {
-        self.batch.weight * self.len() / self.batch.len().max(1)
+        let up_to = |position| self.batch.weight * position / self.batch.len().max(1);
+        up_to(self.range.end) - up_to(self.range.start)
     }
 
     /// Splits off everything from position `at` on.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         let middle = self.range.start + at;
-        let tail = Self { batch: Arc::clone(&self.batch), range: middle..self.range.end };
+        let mut tail = self.clone();
+        tail.range.start = middle;
         self.range.end = middle;
         tail
     }
@@ -103,11 +121,17 @@ impl<E> Copy for Parts<'_, E> {}
 impl<'a, E> Events<'a, E> {
     /// A view of plain events, for a provider's own tests.
     pub fn from_slice(events: &'a [E]) -> Self {
-        Self { parts: Parts::Plain(events), len: events.len() }
+        Self {
+            parts: Parts::Plain(events),
+            len: events.len(),
+        }
     }
 
     pub(crate) fn from_slices(slices: &'a [Slice<E>]) -> Self {
-        Self { parts: Parts::Slices(slices), len: slices.iter().map(Slice::len).sum() }
+        Self {
+            parts: Parts::Slices(slices),
+            len: slices.iter().map(Slice::len).sum(),
+        }
     }
 
     /// How many events there are.
@@ -126,7 +150,9 @@ impl<'a, E> Events<'a, E> {
             Parts::Plain(events) => (events, &[][..]),
             Parts::Slices(slices) => (&[][..], slices),
         };
-        plain.iter().chain(slices.iter().flat_map(|s| s.events().iter()))
+        plain
+            .iter()
+            .chain(slices.iter().flat_map(|s| s.events().iter()))
     }
 
     /// The event at `index`.

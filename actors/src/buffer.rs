@@ -1,0 +1,190 @@
+//! The Buffer actor: drains the ring into batches. A thin shell over [`Stages`].
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kameo::actor::{Actor, ActorRef, WeakActorRef};
+use kameo::mailbox::{MailboxReceiver, Signal};
+use kameo::message::{Context, Message};
+use kameo::reply::{DelegatedReply, ReplySender};
+use tokio::time::Instant;
+
+use crate::ingress::Park;
+use crate::stages::{Stages, Turn};
+use crate::supervise::{Life, Lives, sleep_until};
+
+/// Events taken off the ring between two looks at the mailbox.
+const EVENTS_PER_TURN: usize = 1024;
+/// First wait after work while lingering; callers push without waking anyone meanwhile.
+const FIRST_TICK: Duration = Duration::from_millis(10);
+/// Longest wait while a batch is being built and nothing arrives.
+const LONGEST_TICK: Duration = Duration::from_millis(160);
+
+pub(crate) struct Buffer<E: Send + Sync + 'static> {
+    stages: Arc<Stages<E>>,
+    life: Life,
+    tick: Duration,
+    /// Seals that wait until everything before them was handed over.
+    seals: Vec<Sealing>,
+}
+
+struct Sealing {
+    /// Everything is drained once this many events have been, or the ring was found empty.
+    drained: u64,
+    reply: Option<ReplySender<u64>>,
+}
+
+/// Seals everything accepted so far; answers with the number of the last batch once it was handed
+/// over.
+pub(crate) struct Seal;
+
+/// Panics in the handler, as a bug would.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) struct Crash;
+
+impl<E: Send + Sync + 'static> Actor for Buffer<E> {
+    type Args = (Arc<Stages<E>>, Arc<Lives>);
+    type Error = Infallible;
+
+    fn name() -> &'static str {
+        "buffer"
+    }
+
+    async fn on_start((stages, lives): Self::Args, _: ActorRef<Self>) -> Result<Self, Self::Error> {
+        Ok(Self {
+            stages,
+            life: lives.begin(),
+            tick: FIRST_TICK,
+            seals: Vec::new(),
+        })
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<Signal<Self>>, Self::Error> {
+        while let Some(resume_at) = self.life.pause(Instant::now()) {
+            tokio::select! { biased;
+                signal = mailbox.recv() => return Ok(signal),
+                () = tokio::time::sleep_until(resume_at) => {}
+            }
+        }
+        loop {
+            self.stages.ingress.unpark();
+            let now = Instant::now();
+            let turn = self.stages.turn(EVENTS_PER_TURN, now);
+            self.answer_seals(turn);
+            if turn.blocked {
+                tokio::select! { biased;
+                    signal = mailbox.recv() => return Ok(signal),
+                    () = self.stages.sealed.room.notified() => {}
+                }
+                continue;
+            }
+            let more = turn.drained == EVENTS_PER_TURN || !self.seals.is_empty();
+            if more || !self.rest(turn) {
+                tokio::select! { biased;
+                    signal = mailbox.recv() => return Ok(signal),
+                    () = tokio::task::yield_now() => {}
+                }
+                continue;
+            }
+            let timer = self.timer(turn, now);
+            tokio::select! { biased;
+                signal = mailbox.recv() => return Ok(signal),
+                () = self.stages.ingress.wake() => {}
+                () = sleep_until(timer) => {}
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Buffer<E> {
+    /// Whether there is nothing to do until the next wake-up.
+    fn rest(&mut self, turn: Turn) -> bool {
+        if self.stages.ingress.is_closed() {
+            turn.drained == 0 && self.stages.ingress.try_finish()
+        } else {
+            self.park(turn)
+        }
+    }
+
+    /// Lingers after work and while a batch is being built: a caller wakes us only when the ring
+    /// fills up. An idle buffer has no timer, and the first event wakes it.
+    fn park(&mut self, turn: Turn) -> bool {
+        let worked = turn.drained > 0;
+        if worked {
+            self.tick = FIRST_TICK;
+        } else {
+            self.tick = (self.tick * 2).min(LONGEST_TICK);
+        }
+        let mode = if self.lingers(turn) {
+            Park::Linger {
+                threshold: (self.stages.ingress.capacity() / 4).max(1),
+            }
+        } else {
+            Park::Idle
+        };
+        self.stages.ingress.park(mode)
+    }
+
+    fn lingers(&self, turn: Turn) -> bool {
+        turn.drained > 0 || turn.due.is_some()
+    }
+
+    fn timer(&self, turn: Turn, now: Instant) -> Option<Instant> {
+        let tick = self.lingers(turn).then(|| now + self.tick);
+        [tick, turn.due].into_iter().flatten().min()
+    }
+
+    fn answer_seals(&mut self, turn: Turn) {
+        if self.seals.is_empty() {
+            return;
+        }
+        let drained = self.stages.ingress.drained();
+        let ring_empty = turn.drained < EVENTS_PER_TURN && !turn.blocked;
+        if !self
+            .seals
+            .iter()
+            .any(|s| ring_empty || drained >= s.drained)
+        {
+            return;
+        }
+        let number = self.stages.seal();
+        if !self.stages.is_handed_over() {
+            return;
+        }
+        for mut seal in self
+            .seals
+            .extract_if(.., |s| ring_empty || drained >= s.drained)
+        {
+            if let Some(reply) = seal.reply.take() {
+                reply.send(number);
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Message<Seal> for Buffer<E> {
+    type Reply = DelegatedReply<u64>;
+
+    async fn handle(&mut self, _: Seal, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let (delegated, reply) = ctx.reply_sender();
+        let ingress = &self.stages.ingress;
+        let drained = ingress.drained() + ingress.len() as u64;
+        self.seals.push(Sealing { drained, reply });
+        delegated
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl<E: Send + Sync + 'static> Message<Crash> for Buffer<E> {
+    type Reply = ();
+
+    #[expect(clippy::panic, reason = "crashing is what it is for")]
+    async fn handle(&mut self, _: Crash, _: &mut Context<Self, Self::Reply>) {
+        panic!("crash injected into the buffer");
+    }
+}

@@ -1,0 +1,197 @@
+//! How a pipeline is put together.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use kameo::actor::Spawn;
+use tokio::runtime::{Handle, Runtime};
+
+use crate::batch::BatchLimits;
+use crate::finale::Finale;
+use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
+use crate::lane::{Lane, LaneOptions};
+use crate::pipeline::Pipeline;
+use crate::provider::Provider;
+use crate::shutdown::{AllLives, Setup, Shutdown};
+use crate::stages::Stages;
+
+/// Worker threads of the engine's own runtime: a provider that blocks one leaves the other.
+const WORKERS: usize = 2;
+
+/// Collects what a [`Pipeline`] is made of.
+pub struct PipelineBuilder<E> {
+    weigh: fn(&E) -> usize,
+    priority: fn(&E) -> Priority,
+    max_bytes: usize,
+    queue_capacity: usize,
+    overflow: Overflow,
+    batch: BatchLimits,
+    lanes: Vec<(Box<dyn Provider<E>>, LaneOptions)>,
+    runtime: Option<Handle>,
+}
+
+/// Why a pipeline could not be spawned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// No provider was given, so that events would go nowhere.
+    #[error("no provider was given")]
+    NoProvider,
+    /// Two providers have one name, so that their accounts could not be told apart.
+    #[error("two providers are named {0:?}")]
+    DuplicateProvider(String),
+    /// The engine's own runtime could not be started.
+    #[error("the engine's runtime could not be started")]
+    Runtime(#[source] std::io::Error),
+}
+
+impl<E: Send + Sync + 'static> PipelineBuilder<E> {
+    pub(crate) fn new(weigh: fn(&E) -> usize) -> Self {
+        Self {
+            weigh,
+            priority: |_| Priority::Normal,
+            max_bytes: 8 << 20,
+            queue_capacity: 8192,
+            overflow: Overflow::default(),
+            batch: BatchLimits::default(),
+            lanes: Vec::new(),
+            runtime: None,
+        }
+    }
+
+    /// Bytes of events held at any time, as weighed; default 8 MiB. Encoded bodies come on top: one
+    /// per request in flight.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes.max(1);
+        self
+    }
+
+    /// Places in the ring between callers and the engine; default 8,192. Each takes the size of an
+    /// event, from the start.
+    #[must_use]
+    pub fn queue_capacity(mut self, events: usize) -> Self {
+        self.queue_capacity = events.max(1);
+        self
+    }
+
+    /// What happens to an event for which there is no room. Default [`Overflow::DropNewest`].
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// How important an event is, for [`Overflow::ByPriority`]. Default: all alike.
+    #[must_use]
+    pub fn priority(mut self, priority: fn(&E) -> Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// When a batch closes. A batch is never larger than a quarter of a lane's share.
+    #[must_use]
+    pub fn batch(mut self, limits: BatchLimits) -> Self {
+        self.batch = limits;
+        self
+    }
+
+    /// Adds a provider with default lane options.
+    #[must_use]
+    pub fn provider(self, provider: impl Provider<E>) -> Self {
+        self.boxed_provider(Box::new(provider), LaneOptions::default())
+    }
+
+    /// Adds a provider.
+    #[must_use]
+    pub fn boxed_provider(mut self, provider: Box<dyn Provider<E>>, options: LaneOptions) -> Self {
+        self.lanes.push((provider, options));
+        self
+    }
+
+    /// Runs on this runtime. Default: a small runtime of its own, which the application's load cannot
+    /// starve and which outlives the application's runtime.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn(self) -> Result<Pipeline<E>, SpawnError> {
+        if self.lanes.is_empty() {
+            return Err(SpawnError::NoProvider);
+        }
+        let mut names = HashSet::new();
+        for (provider, _) in &self.lanes {
+            if !names.insert(provider.name()) {
+                return Err(SpawnError::DuplicateProvider(provider.name().to_owned()));
+            }
+        }
+        let own = match self.runtime {
+            Some(_) => None,
+            None => Some(own_runtime().map_err(SpawnError::Runtime)?),
+        };
+        let handle = match (&own, self.runtime) {
+            (Some(own), _) => own.handle().clone(),
+            (None, Some(handle)) => handle,
+            (None, None) => return Err(SpawnError::NoProvider),
+        };
+
+        // an eighth for the ring and the batch being built, the rest divided among the lanes
+        let share = (self.max_bytes - self.max_bytes / 8) / self.lanes.len();
+        let mut batch = self.batch;
+        batch.max_events = batch.max_events.max(1);
+        batch.max_bytes = batch.max_bytes.min(share / 4).max(1);
+        let ingress = Ingress::new(&IngressOptions {
+            capacity: self.queue_capacity,
+            max_bytes: self.max_bytes,
+            overflow: self.overflow,
+            weigh: self.weigh,
+            priority: self.priority,
+        });
+        let lanes = self
+            .lanes
+            .into_iter()
+            .map(|(provider, options)| Lane::new(provider, options, share, self.priority))
+            .collect::<Vec<_>>();
+        let lives = Arc::new(AllLives::new(lanes.len()));
+        let stages = Arc::new(Stages::new(ingress, batch, lanes));
+        let finale = Arc::new(Finale::new());
+        let setup = Setup {
+            stages: Arc::clone(&stages),
+            lives: Arc::clone(&lives),
+            finale: Arc::clone(&finale),
+        };
+        let root = {
+            let _inside = handle.enter();
+            Shutdown::spawn(setup)
+        };
+        Ok(Pipeline::new(stages, lives, finale, root, own))
+    }
+}
+
+fn own_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("productgraph")
+        .enable_all()
+        .build()
+}
+
+impl<E: 'static> fmt::Debug for PipelineBuilder<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let providers: Vec<_> = self.lanes.iter().map(|(p, _)| p.name()).collect();
+        f.debug_struct("PipelineBuilder")
+            .field("providers", &providers)
+            .field("max_bytes", &self.max_bytes)
+            .field("queue_capacity", &self.queue_capacity)
+            .field("overflow", &self.overflow)
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! The bounded queue between Buffer and FanOut. It belongs to no actor, so it survives theirs.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// A bounded queue with a notice for each side.
+#[derive(Debug)]
+pub(crate) struct Handoff<T> {
+    queue: Mutex<VecDeque<T>>,
+    capacity: usize,
+    /// Something was put in.
+    pub(crate) ready: Notify,
+    /// Something was taken out.
+    pub(crate) room: Notify,
+}
+
+impl<T> Handoff<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            queue: Mutex::new(VecDeque::with_capacity(capacity)),
+            capacity,
+            ready: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
+    /// Moves items over from the front of `from` until either is exhausted.
+    pub(crate) fn fill(&self, from: &mut VecDeque<T>) {
+        let mut queue = self.lock();
+        let n = from.len().min(self.capacity.saturating_sub(queue.len()));
+        queue.extend(from.drain(..n));
+        drop(queue);
+        if n > 0 {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Takes one item and hands it to `route` before anyone else can look: an observer sees it either
+    /// in the queue or where `route` put it, never in between.
+    pub(crate) fn route_one(&self, route: impl FnOnce(T)) -> bool {
+        let mut queue = self.lock();
+        let Some(item) = queue.pop_front() else {
+            return false;
+        };
+        route(item);
+        drop(queue);
+        self.room.notify_one();
+        true
+    }
+
+    /// Runs `look` over everything that waits.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&VecDeque<T>) -> R) -> R {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_stays_with_the_sender() {
+        let handoff = Handoff::new(2);
+        let mut from = VecDeque::from([1, 2, 3]);
+        handoff.fill(&mut from);
+        assert_eq!(from, [3]);
+        let mut seen = Vec::new();
+        while handoff.route_one(|n| seen.push(n)) {}
+        handoff.fill(&mut from);
+        assert!(from.is_empty() && handoff.route_one(|n| seen.push(n)));
+        assert_eq!(seen, [1, 2, 3]);
+    }
+}

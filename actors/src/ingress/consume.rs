@@ -1,0 +1,111 @@
+//! The consumer's side: one at a time, and a successor can go on where it stopped.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Admitted, Ingress};
+use crate::ledger::DropReason;
+
+/// How long a consumer that found too little to do wants to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// Until there is an event.
+    Idle,
+    /// Until there are `threshold` events in the ring. The consumer sets itself a timer as well.
+    Linger { threshold: usize },
+}
+
+impl<E> Ingress<E> {
+    /// Hands up to `max` events, oldest first, with their weights to `sink`; how many there were.
+    ///
+    /// The bytes stay charged: they are the sink's to release. A panic in `sink` loses the event it was
+    /// given, which counts as drained, and nothing else. A call while another one drains does nothing.
+    pub(crate) fn drain(&self, max: usize, mut sink: impl FnMut(E, usize)) -> usize {
+        let Some(mut turn) = Turn::take(self) else {
+            return 0;
+        };
+        while turn.taken < max {
+            let Some(Admitted { event, weight }) = self.ring.pop() else {
+                break;
+            };
+            turn.count();
+            sink(event, weight as usize);
+        }
+        turn.taken
+    }
+
+    /// Parks. False, and running again, if there is work now: drain again.
+    ///
+    /// After true the consumer awaits [`Ingress::wake`], and its own timer if it lingers, and then calls
+    /// [`Ingress::unpark`]. Never true once closed: drain what is left, then [`Ingress::finish`].
+    pub(crate) fn park(&self, mode: Park) -> bool {
+        let threshold = match mode {
+            Park::Idle => 1,
+            Park::Linger { threshold } => threshold,
+        };
+        self.gate.park(threshold, || self.ring.len())
+    }
+
+    /// Resolves when a producer or [`Ingress::close`] wakes the consumer; sometimes for nothing.
+    pub(crate) fn wake(&self) -> impl Future<Output = ()> + '_ {
+        self.consumer.wake.notified()
+    }
+
+    /// Runs again, for whatever reason.
+    pub(crate) fn unpark(&self) {
+        self.gate.unpark();
+    }
+
+    /// Refuses new events from now on. The consumer, who is woken, goes on with what is in the ring.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, crate::sync::Ordering::Release);
+        self.gate.close();
+        self.consumer.wake.notify_one();
+        self.budget.room().wake_all();
+    }
+
+    /// Leaves for good if the ingress is closed and everything accepted so far has been drained.
+    ///
+    /// False: not closed, or there is more to drain. After true, an event of a push that had begun
+    /// before the close is dropped as abandoned by its own producer.
+    pub(crate) fn try_finish(&self) -> bool {
+        self.gate.leave_if(|| self.ring.is_empty())
+    }
+
+    /// Leaves for good: closes, and counts what is left in the ring as dropped for `reason`.
+    pub(crate) fn finish(&self, reason: DropReason) {
+        self.close();
+        self.gate.leave();
+        self.sweep(reason);
+    }
+}
+
+/// The right to drain, for the length of one call; given back and settled even if the sink panics.
+struct Turn<'a, E> {
+    ingress: &'a Ingress<E>,
+    taken: usize,
+}
+
+impl<'a, E> Turn<'a, E> {
+    fn take(ingress: &'a Ingress<E>) -> Option<Self> {
+        let busy: &AtomicBool = &ingress.consumer.busy;
+        (!busy.swap(true, Ordering::Acquire)).then_some(Self { ingress, taken: 0 })
+    }
+
+    /// Counts one event before anybody sees it, so that no report is ahead of `drained`.
+    fn count(&mut self) {
+        self.taken += 1;
+        // Only the holder of the turn writes, so this needs no read-modify-write.
+        let drained = &self.ingress.consumer.drained;
+        drained.store(drained.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
+impl<E> Drop for Turn<'_, E> {
+    fn drop(&mut self) {
+        self.ingress.consumer.busy.store(false, Ordering::Release);
+        if self.taken > 0 {
+            self.ingress.budget.room().freed();
+        }
+    }
+}

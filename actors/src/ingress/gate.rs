@@ -1,0 +1,127 @@
+//! The hand-shake between producers and the consumer: one word that counts and carries the state.
+//!
+//! | state | bits | a producer that has pushed |
+//! |---|---|---|
+//! | running | none | does nothing: the consumer will look before it parks |
+//! | idle, lingering | `PARKED` | wakes the consumer once the count reaches `wake_at` |
+//! | closed | `CLOSED` | does nothing: the consumer drains what is left before it leaves |
+//! | gone | `GONE` | sweeps: nobody else will |
+//!
+//! Why no wake-up is lost and no fence is needed: a push is announced by a read-modify-write on the
+//! word *after* the event is in the ring, and parking is a compare-and-swap on the same word with the
+//! value read *before* the ring was looked at. All changes of one word are in one order. If the
+//! announcement comes before that read, the event is visible to the look (release, acquire); if it comes
+//! between the read and the swap, the swap fails; if it comes after the swap, the producer sees `PARKED`.
+//! The same argument, with `GONE` for `PARKED`, shows that every event is drained or swept.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const PARKED: u64 = 1;
+const CLOSED: u64 = 1 << 1;
+const GONE: u64 = 1 << 2;
+/// One announcement: the count sits above the flags and has 61 bits.
+const ONE: u64 = 1 << SHIFT;
+const SHIFT: u32 = 3;
+
+/// What a producer has to do after its push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    Nothing,
+    /// Notify the consumer; only one producer is told to.
+    Wake,
+    /// Empty the ring: the consumer has left for good.
+    Sweep,
+}
+
+/// Count of announced events, and whether the consumer runs, is parked or is gone.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    word: AtomicU64,
+    /// The count at which a parked consumer wants to be woken. Written by the consumer only, before
+    /// it sets `PARKED`; read by producers only after they saw `PARKED`.
+    wake_at: AtomicU64,
+}
+
+impl Gate {
+    /// Announces one event. To be called after it was pushed.
+    #[inline]
+    pub(super) fn announce(&self) -> Duty {
+        // Release: whoever reads this count sees the push. Acquire: `wake_at` belongs to `PARKED`.
+        let before = self.word.fetch_add(ONE, Ordering::AcqRel);
+        if before & (PARKED | CLOSED | GONE) == 0 {
+            Duty::Nothing
+        } else {
+            self.duty(before)
+        }
+    }
+
+    #[cold]
+    fn duty(&self, before: u64) -> Duty {
+        if before & GONE != 0 {
+            Duty::Sweep
+        } else if before & PARKED != 0
+            && (before >> SHIFT) + 1 >= self.wake_at.load(Ordering::Relaxed)
+            && self.unpark()
+        {
+            Duty::Wake
+        } else {
+            Duty::Nothing
+        }
+    }
+
+    /// Parks the consumer until `threshold` events are in the ring, of which `len` tells the number.
+    ///
+    /// False, and running again, if there are that many already, if one arrived meanwhile, or if the
+    /// gate is closed. A producer may wake a little early (an event that was drained before it was
+    /// announced counts), never late.
+    pub(super) fn park(&self, threshold: usize, len: impl FnOnce() -> usize) -> bool {
+        let seen = self.word.load(Ordering::Acquire);
+        let missing = threshold.max(1).saturating_sub(len());
+        if seen & (CLOSED | GONE) == 0 && missing > 0 {
+            self.wake_at.store(
+                (seen >> SHIFT).saturating_add(missing as u64),
+                Ordering::Relaxed,
+            );
+            let parked = seen | PARKED;
+            let swap =
+                self.word
+                    .compare_exchange(seen, parked, Ordering::AcqRel, Ordering::Relaxed);
+            if swap.is_ok() {
+                return true;
+            }
+        }
+        self.unpark();
+        false
+    }
+
+    /// Makes the consumer run again; true if it was parked, for one caller only.
+    pub(super) fn unpark(&self) -> bool {
+        self.word.fetch_and(!PARKED, Ordering::AcqRel) & PARKED != 0
+    }
+
+    /// Closes; the consumer goes on until it leaves.
+    pub(super) fn close(&self) {
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// The consumer leaves for good; it must empty the ring once more afterwards.
+    pub(super) fn leave(&self) {
+        self.word.fetch_or(CLOSED | GONE, Ordering::AcqRel);
+    }
+
+    /// The consumer leaves if the gate is closed and everything announced so far has left the ring.
+    pub(super) fn leave_if(&self, is_empty: impl FnOnce() -> bool) -> bool {
+        let seen = self.word.load(Ordering::Acquire);
+        seen & CLOSED != 0
+            && is_empty()
+            && self
+                .word
+                .compare_exchange(seen, seen | GONE, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// How many events were announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.word.load(Ordering::Acquire) >> SHIFT
+    }
+}

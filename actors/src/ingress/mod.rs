@@ -1,0 +1,148 @@
+//! The ingress: a lock-free ring between any number of producers and one consumer.
+//!
+//! Accounts, exact whenever no call is in progress: `calls = accepted + refused` and
+//! `accepted = drained + dropped + len`. While calls are in progress `accepted` is never below
+//! `drained + dropped` and never above what was pushed, and it never goes down.
+
+mod consume;
+mod gate;
+mod policy;
+mod produce;
+
+#[cfg(all(test, pg_loom))]
+mod models;
+#[cfg(all(test, not(pg_loom)))]
+mod stress;
+#[cfg(all(test, not(pg_loom)))]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use self::gate::Gate;
+use crate::budget::Budget;
+use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
+use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
+
+pub(crate) use self::consume::Park;
+pub(crate) use self::policy::IngressOptions;
+pub use self::policy::{Overflow, Priority};
+pub(crate) use self::produce::Refused;
+
+/// The ring with its budget, counters and wake-up protocol. Shared by `Arc`; outlives its consumer.
+///
+/// Fields are grouped by who writes them: nobody, producers, the consumer, and almost nobody.
+pub(crate) struct Ingress<E> {
+    ring: Ring<Admitted<E>>,
+    budget: Arc<Budget>,
+    overflow: Overflow,
+    weigh: fn(&E) -> usize,
+    priority: fn(&E) -> Priority,
+    /// Refuses early; the gate knows for certain.
+    closed: AtomicBool,
+    gate: Padded<Gate>,
+    consumer: Padded<Consumer>,
+    refused: AtomicCounts<RefuseReason>,
+    dropped: AtomicCounts<DropReason>,
+}
+
+/// An event in the ring with the bytes it was charged.
+struct Admitted<E> {
+    event: E,
+    weight: u32,
+}
+
+/// What the consumer writes.
+#[derive(Debug, Default)]
+struct Consumer {
+    /// Set while a call drains: a second one at the same time gets nothing.
+    busy: std::sync::atomic::AtomicBool,
+    drained: AtomicU64,
+    wake: Notify,
+}
+
+impl<E> Ingress<E> {
+    pub(crate) fn new(options: &IngressOptions<E>) -> Self {
+        Self {
+            ring: Ring::new(options.capacity.max(1)),
+            budget: Arc::new(Budget::new(options.max_bytes)),
+            overflow: options.overflow,
+            weigh: options.weigh,
+            priority: options.priority,
+            closed: AtomicBool::new(false),
+            gate: Padded::default(),
+            consumer: Padded::default(),
+            refused: AtomicCounts::default(),
+            dropped: AtomicCounts::default(),
+        }
+    }
+
+    /// Where the bytes of admitted events are charged.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Events in the ring.
+    pub(crate) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Events that the ring can hold.
+    pub(crate) fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Whether new events are refused for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Events taken in. An event counts from the moment at which its `try_push` or `push_wait` returns,
+    /// or earlier.
+    pub(crate) fn accepted(&self) -> u64 {
+        // A producer counts after its push, so a fast consumer may be ahead of the count.
+        let left = self.drained() + self.dropped().total();
+        self.gate.announced().max(left)
+    }
+
+    /// Events handed to the consumer.
+    pub(crate) fn drained(&self) -> u64 {
+        self.consumer
+            .drained
+            .load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Calls that ended without the event being taken in.
+    pub(crate) fn refused(&self) -> Counts<RefuseReason> {
+        self.refused.snapshot()
+    }
+
+    /// Events taken in and given up in the ring.
+    pub(crate) fn dropped(&self) -> Counts<DropReason> {
+        self.dropped.snapshot()
+    }
+
+    /// Gives up one event that was in the ring.
+    fn discard(&self, admitted: Admitted<E>, reason: DropReason) {
+        self.dropped.add(reason, 1);
+        self.budget.release(admitted.weight as usize);
+    }
+
+    /// Empties the ring.
+    fn sweep(&self, reason: DropReason) {
+        while let Some(admitted) = self.ring.pop() {
+            self.discard(admitted, reason);
+        }
+    }
+}
+
+impl<E> std::fmt::Debug for Ingress<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingress")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("overflow", &self.overflow)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

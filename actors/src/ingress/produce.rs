@@ -1,0 +1,138 @@
+//! The producers' side: any thread, any number, no runtime.
+
+use super::gate::Duty;
+use super::policy::Limit;
+use super::{Admitted, Ingress};
+use crate::ledger::{DropReason, RefuseReason};
+use crate::sync::Ordering;
+
+/// An event that was not taken in, given back.
+#[derive(Debug)]
+pub(crate) struct Refused<E> {
+    pub(crate) event: E,
+    pub(crate) reason: RefuseReason,
+}
+
+impl<E> Ingress<E> {
+    /// Takes an event in, or gives it back at once. Never blocks, locks, allocates or needs a runtime.
+    pub(crate) fn try_push(&self, event: E) -> Result<(), Refused<E>> {
+        let (weight, limit) = match self.inspect(&event) {
+            Ok(known) => known,
+            Err(reason) => return Err(self.refuse(event, reason)),
+        };
+        match self.offer(event, weight, limit) {
+            Ok(()) => Ok(()),
+            Err(event) if limit.evicts => self.push_evicting(event, weight, limit),
+            Err(event) => Err(self.refuse(event, RefuseReason::Full)),
+        }
+    }
+
+    /// Takes an event in, waiting for room if there is none. Closing ends the wait with a refusal.
+    ///
+    /// Never evicts, whatever the overflow policy. Works on any executor. Dropping the future drops the
+    /// event, which then counts as neither accepted nor refused.
+    pub(crate) async fn push_wait(&self, event: E) -> Result<(), Refused<E>> {
+        let (weight, limit) = match self.inspect(&event) {
+            Ok(known) => known,
+            Err(reason) => return Err(self.refuse(event, reason)),
+        };
+        let mut waiting = match self.offer(event, weight, limit) {
+            Ok(()) => return Ok(()),
+            Err(event) => Some(event),
+        };
+        let attempt = || {
+            let event = waiting.take()?;
+            if self.is_closed() {
+                return Some(Err(self.refuse(event, RefuseReason::Closed)));
+            }
+            match self.offer(event, weight, limit) {
+                Ok(()) => Some(Ok(())),
+                Err(event) => {
+                    waiting = Some(event);
+                    None
+                }
+            }
+        };
+        self.budget.room().until(attempt).await
+    }
+
+    /// The weight and the limit of an event, or why it cannot be taken in.
+    fn inspect(&self, event: &E) -> Result<(u32, Limit), RefuseReason> {
+        // Relaxed: a push that does not see a close which happens at the same time is dealt with by
+        // the gate.
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(RefuseReason::Closed);
+        }
+        let weight = (self.weigh)(event);
+        let priority = || (self.priority)(event);
+        let limit = self
+            .overflow
+            .limit(priority, self.ring.capacity(), self.budget.ceiling());
+        match u32::try_from(weight) {
+            Ok(narrow) if weight <= limit.bytes => Ok((narrow, limit)),
+            _ => Err(RefuseReason::TooLarge),
+        }
+    }
+
+    /// Takes an event in if there is room for it.
+    fn offer(&self, event: E, weight: u32, limit: Limit) -> Result<(), E> {
+        // Looking first keeps a producer from pushing into a full ring, where it would spin until a
+        // consumer that was preempted in the middle of a pop goes on; and it keeps one who waits for a
+        // place from waking itself by giving the charge back.
+        if self.is_full_for(limit) || !self.budget.try_charge_within(weight as usize, limit.bytes) {
+            return Err(event);
+        }
+        match self.ring.push(Admitted { event, weight }) {
+            Ok(()) => {
+                self.announce();
+                Ok(())
+            }
+            Err(admitted) => {
+                self.budget.release(weight as usize);
+                Err(admitted.event)
+            }
+        }
+    }
+
+    fn is_full_for(&self, limit: Limit) -> bool {
+        if limit.places == self.ring.capacity() {
+            self.ring.is_full()
+        } else {
+            self.ring.len() >= limit.places
+        }
+    }
+
+    fn announce(&self) {
+        match self.gate.announce() {
+            Duty::Nothing => {}
+            Duty::Wake => self.consumer.wake.notify_one(),
+            Duty::Sweep => self.sweep(DropReason::Abandoned),
+        }
+    }
+
+    /// Drops the oldest events of the ring until `event` fits.
+    #[cold]
+    fn push_evicting(&self, mut event: E, weight: u32, limit: Limit) -> Result<(), Refused<E>> {
+        // Other producers may refill the ring meanwhile; the bound keeps the call finite.
+        for _ in 0..self.ring.capacity() {
+            let oldest = self.ring.pop();
+            let was_empty = oldest.is_none();
+            if let Some(oldest) = oldest {
+                self.discard(oldest, DropReason::Overflow);
+            }
+            match self.offer(event, weight, limit) {
+                Ok(()) => return Ok(()),
+                Err(back) => event = back,
+            }
+            if was_empty {
+                break;
+            }
+        }
+        Err(self.refuse(event, RefuseReason::Full))
+    }
+
+    fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
+        self.refused.add(reason, 1);
+        Refused { event, reason }
+    }
+}

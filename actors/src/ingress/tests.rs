@@ -1,0 +1,549 @@
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::{Ingress, IngressOptions, Overflow, Park, Priority, Refused};
+use crate::budget::Charge;
+use crate::ledger::{DropReason, RefuseReason};
+
+/// An event that weighs its first number and is high when the second is true.
+type Parcel = (usize, bool);
+
+fn options(capacity: usize, max_bytes: usize, overflow: Overflow) -> IngressOptions<Parcel> {
+    IngressOptions {
+        capacity,
+        max_bytes,
+        overflow,
+        weigh: |&(weight, _)| weight,
+        priority: |&(_, high)| {
+            if high {
+                Priority::High
+            } else {
+                Priority::Normal
+            }
+        },
+    }
+}
+
+fn ingress(capacity: usize, max_bytes: usize, overflow: Overflow) -> Ingress<Parcel> {
+    Ingress::new(&options(capacity, max_bytes, overflow))
+}
+
+fn plain(capacity: usize, max_bytes: usize) -> Ingress<Parcel> {
+    ingress(capacity, max_bytes, Overflow::DropNewest)
+}
+
+fn reason(result: Result<(), Refused<Parcel>>) -> Option<RefuseReason> {
+    result.err().map(|refused| refused.reason)
+}
+
+/// Drains everything and releases its bytes; the weights in order.
+fn settle(ingress: &Ingress<Parcel>) -> Vec<usize> {
+    let mut weights = Vec::new();
+    ingress.drain(usize::MAX, |_, weight| weights.push(weight));
+    for &weight in &weights {
+        ingress.budget().release(weight);
+    }
+    weights
+}
+
+fn poll(
+    future: Pin<&mut impl Future<Output = Result<(), Refused<Parcel>>>>,
+) -> Poll<Option<RefuseReason>> {
+    future
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .map(reason)
+}
+
+fn is_woken(ingress: &Ingress<Parcel>) -> bool {
+    pin!(ingress.wake())
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
+}
+
+#[track_caller]
+fn assert_accounts(ingress: &Ingress<Parcel>, calls: u64) {
+    assert_eq!(
+        calls,
+        ingress.accepted() + ingress.refused().total(),
+        "calls"
+    );
+    let left = ingress.drained() + ingress.dropped().total() + ingress.len() as u64;
+    assert_eq!(ingress.accepted(), left, "accepted");
+}
+
+#[test]
+fn events_come_out_in_order_with_their_weights_and_stay_charged() {
+    let ingress = plain(8, 100);
+    for weight in [1, 2, 3] {
+        ingress.try_push((weight, false)).unwrap();
+    }
+    let mut out = Vec::new();
+    assert_eq!(
+        ingress.drain(2, |(event, _), weight| out.push((event, weight))),
+        2
+    );
+    assert_eq!(out, [(1, 1), (2, 2)]);
+    assert_eq!(
+        (ingress.len(), ingress.drained(), ingress.budget().used()),
+        (1, 2, 6)
+    );
+    drop(Charge::adopt(ingress.budget(), 3));
+    assert_eq!(ingress.budget().used(), 3);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn a_full_ring_refuses_the_newest_and_gives_it_back() {
+    let ingress = plain(2, 100);
+    ingress.try_push((1, false)).unwrap();
+    ingress.try_push((1, false)).unwrap();
+    let refused = ingress.try_push((7, true)).unwrap_err();
+    assert_eq!(
+        (refused.event, refused.reason),
+        ((7, true), RefuseReason::Full)
+    );
+    assert_eq!(
+        ingress.budget().used(),
+        2,
+        "the refused event is not charged"
+    );
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn bytes_are_refused_above_the_ceiling_until_they_are_released() {
+    let ingress = plain(100, 10);
+    ingress.try_push((6, false)).unwrap();
+    assert_eq!(
+        reason(ingress.try_push((5, false))),
+        Some(RefuseReason::Full)
+    );
+    ingress.try_push((4, false)).unwrap();
+    let drained = ingress.drain(10, |_, _| {});
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Full),
+        "{drained} are held"
+    );
+    ingress.budget().release(10);
+    ingress.try_push((10, false)).unwrap();
+    assert_accounts(&ingress, 5);
+}
+
+#[test]
+fn an_event_over_the_whole_ceiling_is_too_large_even_when_empty() {
+    let ingress = plain(4, 10);
+    assert_eq!(
+        reason(ingress.try_push((11, false))),
+        Some(RefuseReason::TooLarge)
+    );
+    assert_eq!(
+        reason(ingress.try_push((usize::MAX, false))),
+        Some(RefuseReason::TooLarge)
+    );
+    ingress.try_push((10, false)).unwrap();
+    assert_eq!(ingress.refused().get(RefuseReason::TooLarge), 2);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn a_weight_beyond_32_bits_is_too_large_under_any_ceiling() {
+    let ingress = plain(4, usize::MAX);
+    let heavy = u32::MAX as usize + 1;
+    assert_eq!(
+        reason(ingress.try_push((heavy, false))),
+        Some(RefuseReason::TooLarge)
+    );
+    ingress.try_push((u32::MAX as usize, false)).unwrap();
+    assert_eq!(settle(&ingress), [u32::MAX as usize]);
+}
+
+#[test]
+fn a_capacity_of_zero_is_one() {
+    let ingress = plain(0, 10);
+    assert_eq!(ingress.capacity(), 1);
+    ingress.try_push((1, false)).unwrap();
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Full)
+    );
+}
+
+#[test]
+fn drop_oldest_makes_room_in_the_ring_and_counts_what_it_drops() {
+    let ingress = ingress(2, 100, Overflow::DropOldest);
+    for weight in [1, 2, 3, 4] {
+        ingress.try_push((weight, false)).unwrap();
+    }
+    assert_eq!(ingress.dropped().get(DropReason::Overflow), 2);
+    assert_eq!(ingress.accepted(), 4);
+    assert_accounts(&ingress, 4);
+    assert_eq!(settle(&ingress), [3, 4]);
+    assert_eq!(ingress.budget().used(), 0);
+}
+
+#[test]
+fn drop_oldest_drops_as_many_as_the_bytes_of_the_new_one_need() {
+    let ingress = ingress(10, 10, Overflow::DropOldest);
+    for weight in [3, 3, 3] {
+        ingress.try_push((weight, false)).unwrap();
+    }
+    ingress.try_push((7, false)).unwrap();
+    assert_eq!(ingress.dropped().get(DropReason::Overflow), 2);
+    assert_eq!(settle(&ingress), [3, 7]);
+    assert_accounts(&ingress, 4);
+}
+
+#[test]
+fn drop_oldest_refuses_when_the_bytes_are_held_outside_the_ring() {
+    let ingress = ingress(10, 10, Overflow::DropOldest);
+    ingress.try_push((8, false)).unwrap();
+    ingress.drain(1, |_, _| {});
+    ingress.try_push((2, false)).unwrap();
+    assert_eq!(
+        reason(ingress.try_push((3, false))),
+        Some(RefuseReason::Full)
+    );
+    assert_eq!(ingress.dropped().get(DropReason::Overflow), 1);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn by_priority_keeps_an_eighth_of_the_places_for_high_events() {
+    let ingress = ingress(16, 1_000, Overflow::ByPriority);
+    for _ in 0..14 {
+        ingress.try_push((1, false)).unwrap();
+    }
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Full)
+    );
+    ingress.try_push((2, true)).unwrap();
+    ingress.try_push((3, true)).unwrap();
+    assert_eq!(ingress.dropped().total(), 0);
+    ingress.try_push((4, true)).unwrap();
+    assert_eq!(
+        ingress.dropped().get(DropReason::Overflow),
+        1,
+        "a high event evicts when full"
+    );
+    assert_accounts(&ingress, 18);
+}
+
+#[test]
+fn by_priority_keeps_an_eighth_of_the_bytes_for_high_events() {
+    let ingress = ingress(100, 80, Overflow::ByPriority);
+    ingress.try_push((70, false)).unwrap();
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Full)
+    );
+    ingress.try_push((10, true)).unwrap();
+    ingress.try_push((1, true)).unwrap();
+    assert_eq!(ingress.dropped().get(DropReason::Overflow), 1);
+    assert_eq!(settle(&ingress), [10, 1]);
+}
+
+#[test]
+fn by_priority_calls_a_normal_event_too_large_that_could_never_fit_its_share() {
+    let ingress = ingress(100, 80, Overflow::ByPriority);
+    assert_eq!(
+        reason(ingress.try_push((71, false))),
+        Some(RefuseReason::TooLarge)
+    );
+    ingress.try_push((71, true)).unwrap();
+}
+
+#[test]
+fn by_priority_leaves_a_tiny_ring_usable_for_normal_events() {
+    let ingress = ingress(1, 7, Overflow::ByPriority);
+    ingress.try_push((7, false)).unwrap();
+    assert_eq!(settle(&ingress), [7]);
+}
+
+#[test]
+fn a_closed_ingress_refuses_and_counts_but_is_still_drained() {
+    let ingress = plain(4, 100);
+    ingress.try_push((1, false)).unwrap();
+    ingress.close();
+    ingress.close();
+    assert!(ingress.is_closed());
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Closed)
+    );
+    assert_eq!(settle(&ingress), [1]);
+    assert!(
+        !ingress.park(Park::Idle),
+        "a closed ingress never parks its consumer"
+    );
+    ingress.finish(DropReason::Abandoned);
+    assert_eq!(ingress.dropped().total(), 0);
+    assert_accounts(&ingress, 2);
+}
+
+#[test]
+fn finish_counts_what_is_left_under_its_reason_and_releases_it() {
+    let ingress = plain(4, 100);
+    ingress.try_push((1, false)).unwrap();
+    ingress.try_push((2, false)).unwrap();
+    ingress.finish(DropReason::Deadline);
+    ingress.finish(DropReason::Abandoned);
+    assert_eq!(ingress.dropped().get(DropReason::Deadline), 2);
+    assert_eq!(ingress.dropped().total(), 2);
+    assert_eq!((ingress.len(), ingress.budget().used()), (0, 0));
+    assert_eq!(
+        reason(ingress.try_push((1, false))),
+        Some(RefuseReason::Closed)
+    );
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn try_finish_waits_for_the_close_and_for_the_last_event() {
+    let ingress = plain(4, 100);
+    ingress.try_push((1, false)).unwrap();
+    assert!(!ingress.try_finish(), "open");
+    ingress.close();
+    assert!(!ingress.try_finish(), "not drained");
+    settle(&ingress);
+    assert!(ingress.try_finish());
+}
+
+#[test]
+fn a_push_wakes_an_idle_consumer_once() {
+    let ingress = plain(8, 100);
+    assert!(ingress.park(Park::Idle));
+    assert!(!is_woken(&ingress));
+    ingress.try_push((1, false)).unwrap();
+    ingress.try_push((1, false)).unwrap();
+    assert!(is_woken(&ingress));
+    assert!(!is_woken(&ingress), "only the first push pays for a wake");
+}
+
+#[test]
+fn a_running_consumer_is_not_woken() {
+    let ingress = plain(8, 100);
+    ingress.try_push((1, false)).unwrap();
+    assert!(!is_woken(&ingress));
+    assert!(!ingress.park(Park::Idle), "there is work");
+    ingress.try_push((1, false)).unwrap();
+    assert!(
+        !is_woken(&ingress),
+        "a park that failed leaves the consumer running"
+    );
+}
+
+#[test]
+fn a_lingering_consumer_is_woken_when_the_ring_reaches_the_threshold() {
+    let ingress = plain(8, 100);
+    ingress.try_push((1, false)).unwrap();
+    assert!(ingress.park(Park::Linger { threshold: 3 }));
+    ingress.try_push((1, false)).unwrap();
+    assert!(!is_woken(&ingress));
+    ingress.try_push((1, false)).unwrap();
+    assert!(is_woken(&ingress));
+    assert!(
+        !ingress.park(Park::Linger { threshold: 3 }),
+        "the threshold is reached"
+    );
+}
+
+#[test]
+fn after_its_timer_a_lingering_consumer_runs_and_no_push_wakes_it() {
+    let ingress = plain(8, 100);
+    assert!(ingress.park(Park::Linger { threshold: 2 }));
+    ingress.unpark();
+    ingress.try_push((1, false)).unwrap();
+    ingress.try_push((1, false)).unwrap();
+    assert!(!is_woken(&ingress));
+}
+
+#[test]
+fn closing_wakes_a_parked_consumer() {
+    let ingress = plain(8, 100);
+    assert!(ingress.park(Park::Linger { threshold: 5 }));
+    ingress.close();
+    assert!(is_woken(&ingress));
+}
+
+#[test]
+fn a_sink_that_panics_loses_one_event_and_the_next_consumer_goes_on() {
+    let ingress = plain(8, 100);
+    for weight in [1, 2, 3] {
+        ingress.try_push((weight, false)).unwrap();
+    }
+    let crash = || ingress.drain(9, |_, weight| assert_ne!(weight, 2, "crash"));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(crash)).unwrap_err();
+    assert_eq!(ingress.drained(), 2);
+    ingress.unpark();
+    assert_eq!(settle(&ingress), [3]);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn a_second_drain_at_the_same_time_gets_nothing() {
+    let ingress = plain(8, 100);
+    ingress.try_push((1, false)).unwrap();
+    ingress.try_push((1, false)).unwrap();
+    let inner = Cell::new(usize::MAX);
+    let taken = ingress.drain(1, |_, _| inner.set(ingress.drain(1, |_, _| {})));
+    assert_eq!((taken, inner.get()), (1, 0));
+    assert_accounts(&ingress, 2);
+}
+
+#[test]
+fn push_wait_takes_free_room_at_once() {
+    let ingress = plain(1, 10);
+    let mut push = pin!(ingress.push_wait((1, false)));
+    assert_eq!(poll(push.as_mut()), Poll::Ready(None));
+    assert_eq!(ingress.budget().room().waiting(), 0);
+}
+
+#[test]
+fn push_wait_waits_for_a_place_and_is_no_refusal() {
+    let ingress = plain(1, 10);
+    ingress.try_push((1, false)).unwrap();
+    let mut push = pin!(ingress.push_wait((2, false)));
+    assert_eq!(poll(push.as_mut()), Poll::Pending);
+    ingress.drain(1, |_, _| {});
+    assert_eq!(poll(push.as_mut()), Poll::Ready(None));
+    assert_eq!(ingress.refused().total(), 0);
+    assert_accounts(&ingress, 2);
+}
+
+#[test]
+fn push_wait_waits_for_bytes() {
+    let ingress = plain(10, 10);
+    ingress.try_push((8, false)).unwrap();
+    let mut push = pin!(ingress.push_wait((5, false)));
+    assert_eq!(poll(push.as_mut()), Poll::Pending);
+    ingress.drain(1, |_, _| {});
+    assert_eq!(
+        poll(push.as_mut()),
+        Poll::Pending,
+        "drained events hold their bytes"
+    );
+    ingress.budget().release(8);
+    assert_eq!(poll(push.as_mut()), Poll::Ready(None));
+}
+
+#[test]
+fn push_wait_does_not_evict_under_drop_oldest() {
+    let ingress = ingress(1, 10, Overflow::DropOldest);
+    ingress.try_push((1, false)).unwrap();
+    let mut push = pin!(ingress.push_wait((2, false)));
+    assert_eq!(poll(push.as_mut()), Poll::Pending);
+    assert_eq!(ingress.dropped().total(), 0);
+    assert_eq!(settle(&ingress), [1]);
+    assert_eq!(poll(push.as_mut()), Poll::Ready(None));
+}
+
+#[test]
+fn push_wait_refuses_what_can_never_fit() {
+    let ingress = plain(4, 10);
+    let mut push = pin!(ingress.push_wait((11, false)));
+    assert_eq!(
+        poll(push.as_mut()),
+        Poll::Ready(Some(RefuseReason::TooLarge))
+    );
+    ingress.close();
+    let mut push = pin!(ingress.push_wait((1, false)));
+    assert_eq!(poll(push.as_mut()), Poll::Ready(Some(RefuseReason::Closed)));
+    assert_accounts(&ingress, 2);
+}
+
+#[test]
+fn closing_ends_every_wait_with_a_refusal() {
+    let ingress = plain(1, 10);
+    ingress.try_push((1, false)).unwrap();
+    let mut first = Box::pin(ingress.push_wait((2, false)));
+    let mut second = Box::pin(ingress.push_wait((2, false)));
+    assert_eq!(poll(first.as_mut()), Poll::Pending);
+    assert_eq!(poll(second.as_mut()), Poll::Pending);
+    ingress.close();
+    assert_eq!(
+        poll(first.as_mut()),
+        Poll::Ready(Some(RefuseReason::Closed))
+    );
+    assert_eq!(
+        poll(second.as_mut()),
+        Poll::Ready(Some(RefuseReason::Closed))
+    );
+    drop((first, second));
+    assert_eq!(ingress.budget().room().waiting(), 0);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn a_cancelled_wait_leaves_no_trace_and_hands_its_wake_up_on() {
+    let ingress = plain(1, 10);
+    ingress.try_push((1, false)).unwrap();
+    let mut first = Box::pin(ingress.push_wait((2, false)));
+    let mut second = Box::pin(ingress.push_wait((3, false)));
+    assert_eq!(poll(first.as_mut()), Poll::Pending);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert!(
+        second
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    ingress.drain(1, |_, _| {});
+    assert_eq!(wakes.count(), 0, "the wake-up went to the first");
+    drop(first);
+    assert_eq!(wakes.count(), 1);
+    assert_eq!(poll(second.as_mut()), Poll::Ready(None));
+    drop(second);
+    assert_eq!(ingress.budget().room().waiting(), 0);
+    assert_eq!(settle(&ingress), [3]);
+    assert_accounts(&ingress, 2);
+}
+
+#[test]
+fn one_large_release_serves_every_waiter_that_fits() {
+    let ingress = plain(100, 100);
+    ingress.try_push((100, false)).unwrap();
+    ingress.drain(1, |_, _| {});
+    let mut waiting: Vec<_> = (0..50)
+        .map(|_| Box::pin(ingress.push_wait((2, false))))
+        .collect();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    for push in &mut waiting {
+        assert!(
+            push.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    ingress.budget().release(100);
+    for (served, push) in waiting.iter_mut().enumerate() {
+        assert_eq!(
+            wakes.count(),
+            served + 1,
+            "each one served wakes the next, and only that"
+        );
+        assert_eq!(poll(push.as_mut()), Poll::Ready(None));
+    }
+    assert_eq!(ingress.budget().used(), 100);
+}
+
+#[derive(Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}

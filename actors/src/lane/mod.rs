@@ -1,0 +1,219 @@
+//! One provider's lane: what waits for it, what is in flight, what became of the rest.
+//!
+//! A lane belongs to no actor. Its [`Flusher`](crate::flusher) asks it what to do next and tells it
+//! what happened; when that actor is restarted it finds everything where it was. All decisions are
+//! made here, under one short lock, without I/O and without a clock of their own.
+
+mod attempt;
+mod request;
+mod settle;
+mod size;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::ingress::{Overflow, Priority};
+use crate::ledger::{DropReason, ProviderLedger};
+use crate::provider::{Encoded, Provider};
+use crate::request::{Batch, Slice};
+
+pub(crate) use attempt::{Attempt, Ended, Next};
+pub(crate) use settle::Episode;
+use state::State;
+pub use state::{LaneState, LaneStatus};
+
+/// How one provider's lane behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LaneOptions {
+    /// Requests in flight at once. Default 1, which keeps order; more gives order up.
+    pub concurrency: usize,
+    /// Bytes of events that may wait for this provider, as weighed. Default: the lane's share of the
+    /// engine's ceiling, so that a stuck provider can never stop the intake.
+    pub max_bytes: Option<usize>,
+    /// What a full lane does. Default [`Overflow::DropOldest`]: the newest events say most about now.
+    /// With [`Overflow::ByPriority`] batches without a high-priority event go first.
+    pub overflow: Overflow,
+    /// When to try again.
+    pub backoff: Backoff,
+    /// Longest time one attempt may take, encoding included. Default 30 s. A provider's own timeout is
+    /// usually shorter; this one holds for any provider.
+    pub attempt_timeout: Duration,
+    /// How often a held lane (401, 403) tries again. Default 30 s.
+    pub hold_probe: Duration,
+}
+
+impl Default for LaneOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 1,
+            max_bytes: None,
+            overflow: Overflow::DropOldest,
+            backoff: Backoff::default(),
+            attempt_timeout: Duration::from_secs(30),
+            hold_probe: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One provider's queue, attempts and counters.
+pub(crate) struct Lane<E> {
+    provider: Arc<dyn Provider<E>>,
+    options: LaneOptions,
+    max_bytes: usize,
+    priority: fn(&E) -> Priority,
+    state: Mutex<State<E>>,
+    /// There may be something to do for the flusher.
+    pub(crate) wake: Notify,
+    /// Something was settled, given up or closed.
+    pub(crate) settled: Notify,
+}
+
+impl<E: Send + Sync + 'static> Lane<E> {
+    pub(crate) fn new(
+        provider: Box<dyn Provider<E>>,
+        options: LaneOptions,
+        share: usize,
+        priority: fn(&E) -> Priority,
+    ) -> Self {
+        let limits = provider.limits();
+        Self {
+            state: Mutex::new(State::new(limits.max_bytes.get())),
+            provider: Arc::from(provider),
+            max_bytes: options.max_bytes.unwrap_or(share),
+            options,
+            priority,
+            wake: Notify::new(),
+            settled: Notify::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.provider.name()
+    }
+
+    pub(crate) fn attempt_timeout(&self) -> Duration {
+        self.options.attempt_timeout
+    }
+
+    pub(crate) fn provider(&self) -> &Arc<dyn Provider<E>> {
+        &self.provider
+    }
+
+    /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy.
+    pub(crate) fn offer(&self, batch: &Arc<Batch<E>>) {
+        let urgent = matches!(self.options.overflow, Overflow::ByPriority)
+            && batch
+                .events
+                .iter()
+                .any(|event| (self.priority)(event) == Priority::High);
+        let mut slice = Slice::whole(Arc::clone(batch));
+        slice.urgent = urgent;
+        let evicted = self
+            .lock()
+            .offer(slice, self.max_bytes, self.options.overflow);
+        if evicted {
+            self.settled.notify_waiters();
+        }
+        self.wake.notify_one();
+    }
+
+    /// What to do now.
+    pub(crate) fn next(&self, now: Instant) -> Next<E> {
+        let limits = self.provider.limits();
+        self.lock()
+            .next(now, self.options.concurrency, limits.max_events.get())
+    }
+
+    /// Records what was encoded for attempt `id`. `None`: nothing is left to send, or the attempt is
+    /// no longer known.
+    pub(crate) fn encoded(&self, id: u64, encoded: Encoded) -> Option<(Bytes, Vec<Slice<E>>)> {
+        let (ready, settled) = self.lock().encoded(id, encoded);
+        if settled {
+            self.settled.notify_waiters();
+        }
+        ready
+    }
+
+    /// Records how attempt `id` ended; `chance` is the jitter's place from 0 to 1.
+    pub(crate) fn finish(&self, id: u64, ended: Ended, now: Instant, chance: f64) -> Episode {
+        let episode = self.lock().finish(id, ended, now, chance, &self.options);
+        self.settled.notify_waiters();
+        episode
+    }
+
+    /// Puts what a dead flusher had in flight back to the front.
+    pub(crate) fn recover(&self) {
+        self.lock().recover();
+    }
+
+    /// Forgets the waits that are running now, once.
+    pub(crate) fn skip_waits(&self) {
+        self.lock().skip_waits();
+        self.wake.notify_one();
+    }
+
+    /// Stops or resumes starting attempts.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.lock().paused = paused;
+        self.wake.notify_one();
+    }
+
+    /// Gives up everything that is left and refuses more. Attempts in flight are aborted.
+    pub(crate) fn close(&self, reason: DropReason) {
+        let aborted = self.lock().close(reason);
+        for task in aborted {
+            task.abort();
+        }
+        self.settled.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// Remembers the task of attempt `id`, so that [`Lane::close`] can abort it.
+    pub(crate) fn started(&self, id: u64, task: tokio::task::AbortHandle) {
+        if let Some(task) = self.lock().started(id, task) {
+            task.abort();
+        }
+    }
+
+    /// Whether an event of batch `number` or an earlier one has no verdict yet.
+    pub(crate) fn is_pending_through(&self, number: u64) -> bool {
+        self.lock().oldest().is_some_and(|oldest| oldest <= number)
+    }
+
+    /// Counters, without what has not reached this lane; and how many events have.
+    pub(crate) fn ledger(&self) -> (ProviderLedger, u64) {
+        let state = self.lock();
+        let counts = &state.counts;
+        let ledger = ProviderLedger {
+            name: self.name().to_owned(),
+            delivered: counts.delivered,
+            rejected: counts.rejected.clone(),
+            dropped: counts.dropped.clone(),
+            pending: counts.pending,
+        };
+        (ledger, counts.offered)
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> LaneStatus {
+        self.lock().status(self.name(), now)
+    }
+
+    /// Counts the events that are really here, by walking everything.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn audit(&self) -> u64 {
+        self.lock().audit()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

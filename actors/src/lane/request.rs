@@ -1,0 +1,218 @@
+//! A request: the events that travel together, and what happened to them so far.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::request::Slice;
+
+/// Events that travel together. Its body is encoded once and kept for retries.
+#[derive(Debug)]
+pub(super) struct Request<E> {
+    pub(super) slices: Vec<Slice<E>>,
+    pub(super) body: Option<Bytes>,
+    /// Failed attempts since the last success.
+    pub(super) failures: u32,
+    /// Attempts in a row that ended in a panic.
+    pub(super) panics: u32,
+    pub(super) failing_since: Option<Instant>,
+    pub(super) not_before: Option<Instant>,
+}
+
+impl<E> Request<E> {
+    pub(super) fn new(slices: Vec<Slice<E>>) -> Self {
+        Self {
+            slices,
+            body: None,
+            failures: 0,
+            panics: 0,
+            failing_since: None,
+            not_before: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slices.iter().map(Slice::len).sum()
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.slices.iter().map(Slice::weight).sum()
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.slices.iter().map(Slice::number).min()
+    }
+
+    pub(super) fn is_waiting(&self, now: Instant) -> bool {
+        self.not_before.is_some_and(|at| at > now)
+    }
+
+    /// Two halves in order. They are encoded anew, and go on being as old as the whole was.
+    pub(super) fn halve(self) -> (Self, Self) {
+        let since = self.failing_since;
+        let middle = self.len() / 2;
+        let mut front = self.slices;
+        let back = cut(&mut front, middle);
+        let half = |slices| Self {
+            failing_since: since,
+            ..Self::new(slices)
+        };
+        (half(front), half(back))
+    }
+
+    /// Keeps only the events whose position is `true` in `keep`.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        let mut kept = Vec::new();
+        let mut position = 0;
+        for slice in &self.slices {
+            let flags = &keep[position..position + slice.len()];
+            position += slice.len();
+            kept.extend(runs(slice, flags));
+        }
+        self.slices = kept;
+    }
+}
+
+/// Cuts `slices` after `at` events and returns what follows.
+pub(super) fn cut<E>(slices: &mut Vec<Slice<E>>, at: usize) -> Vec<Slice<E>> {
+    let mut left = at;
+    for i in 0..slices.len() {
+        if left < slices[i].len() {
+            let mut tail = Vec::with_capacity(slices.len() - i);
+            if left > 0 {
+                tail.push(slices[i].split_off(left));
+                tail.extend(slices.drain(i + 1..));
+            } else {
+                tail.extend(slices.drain(i..));
+            }
+            return tail;
+        }
+        left -= slices[i].len();
+    }
+    Vec::new()
+}
+
+/// The stretches of `slice` whose flag is set.
+fn runs<E>(slice: &Slice<E>, flags: &[bool]) -> Vec<Slice<E>> {
+    let mut found = Vec::new();
+    let mut start = None;
+    for (i, &keep) in flags.iter().chain([&false]).enumerate() {
+        match (start, keep) {
+            (None, true) => start = Some(i),
+            (Some(from), false) => {
+                let offset = slice.range.start;
+                let mut run = slice.clone();
+                run.range = offset + from..offset + i;
+                found.push(run);
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Takes up to `max` events from the front of `fresh`.
+pub(super) fn take<E>(fresh: &mut VecDeque<Slice<E>>, max: usize) -> Vec<Slice<E>> {
+    let mut taken = Vec::new();
+    let mut left = max;
+    while left > 0 {
+        let Some(mut slice) = fresh.pop_front() else {
+            break;
+        };
+        if slice.len() > left {
+            fresh.push_front(slice.split_off(left));
+        }
+        left -= slice.len();
+        taken.push(slice);
+    }
+    taken
+}
+
+/// Puts slices back to the front, in order.
+pub(super) fn put_back<E>(fresh: &mut VecDeque<Slice<E>>, slices: Vec<Slice<E>>) {
+    for slice in slices.into_iter().rev() {
+        fresh.push_front(slice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{Budget, Charge};
+    use crate::request::{Batch, Events};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn slices(sizes: &[usize]) -> Vec<Slice<usize>> {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut next = 0;
+        let mut number = 0;
+        sizes
+            .iter()
+            .map(|&n| {
+                let events = (next..next + n).collect();
+                next += n;
+                number += 1;
+                let weight = n * 7 + 3;
+                assert!(budget.try_charge(weight));
+                Slice::whole(Arc::new(Batch::new(
+                    number,
+                    events,
+                    Charge::adopt(&budget, weight),
+                )))
+            })
+            .collect()
+    }
+
+    fn ids(slices: &[Slice<usize>]) -> Vec<usize> {
+        Events::from_slices(slices).iter().copied().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_and_putting_back_loses_nothing(sizes in prop::collection::vec(1usize..9, 1..6), at in 0usize..40) {
+            let mut front = slices(&sizes);
+            let all = ids(&front);
+            let weight: usize = front.iter().map(Slice::weight).sum();
+            let back = cut(&mut front, at);
+            prop_assert_eq!(front.iter().map(Slice::len).sum::<usize>(), at.min(all.len()));
+            let parts: usize = front.iter().chain(&back).map(Slice::weight).sum();
+            prop_assert_eq!(parts, weight);
+            let mut fresh = VecDeque::from(back);
+            put_back(&mut fresh, front);
+            prop_assert_eq!(ids(&Vec::from(fresh)), all);
+        }
+
+        #[test]
+        fn halves_keep_order_and_are_smaller(sizes in prop::collection::vec(1usize..9, 1..6)) {
+            let request = Request::new(slices(&sizes));
+            let all = ids(&request.slices);
+            prop_assume!(all.len() > 1);
+            let (a, b) = request.halve();
+            prop_assert!(a.len() >= 1 && b.len() >= 1);
+            prop_assert_eq!([ids(&a.slices), ids(&b.slices)].concat(), all);
+        }
+
+        #[test]
+        fn retaining_keeps_exactly_the_flagged(sizes in prop::collection::vec(1usize..9, 1..6), seed in any::<u64>()) {
+            let mut request = Request::new(slices(&sizes));
+            let all = ids(&request.slices);
+            let keep: Vec<bool> = (0..all.len()).map(|i| seed >> (i % 64) & 1 == 1).collect();
+            let expected: Vec<usize> =
+                all.iter().zip(&keep).filter(|(_, k)| **k).map(|(id, _)| *id).collect();
+            request.retain(&keep);
+            prop_assert_eq!(ids(&request.slices), expected);
+        }
+
+        #[test]
+        fn taking_respects_the_maximum(sizes in prop::collection::vec(1usize..9, 1..6), max in 1usize..40) {
+            let mut fresh = VecDeque::from(slices(&sizes));
+            let all = ids(&Vec::from(fresh.clone()));
+            let taken = take(&mut fresh, max);
+            prop_assert_eq!(ids(&taken).len(), max.min(all.len()));
+            prop_assert_eq!([ids(&taken), ids(&Vec::from(fresh))].concat(), all);
+        }
+    }
+}

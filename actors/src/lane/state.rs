@@ -1,0 +1,357 @@
+//! The lane's state: queue, flights, counters. Every method runs under the lane's lock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Flight, Next};
+use super::request::{Request, cut, put_back, take};
+use super::size::LearnedSize;
+use crate::ingress::Overflow;
+use crate::ledger::{Counts, DropReason, RejectReason};
+use crate::provider::{Cause, Encoded};
+use crate::request::Slice;
+
+/// What a lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LaneState {
+    /// Delivering, or idle.
+    Healthy,
+    /// The last attempt failed; it will be tried again.
+    Retrying,
+    /// The destination refuses this client; everything is kept and probed now and then.
+    Held,
+    /// Paused by the operator.
+    Paused,
+    /// Closed by shutdown.
+    Closed,
+}
+
+/// What can be said about a lane at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneStatus {
+    /// The provider's name.
+    pub name: String,
+    /// What the lane is doing.
+    pub state: LaneState,
+    /// Events in this lane without a verdict.
+    pub pending: u64,
+    /// Bytes of those events, as weighed.
+    pub pending_bytes: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Failed attempts since the last success.
+    pub failures: u32,
+    /// How long it has been failing.
+    pub failing_for: Option<Duration>,
+    /// Time since the destination last took something.
+    pub last_success: Option<Duration>,
+    /// Why the last failed attempt failed.
+    pub last_error: Option<Cause>,
+    /// Attempts made, successful or not.
+    pub attempts: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LaneCounts {
+    pub(super) offered: u64,
+    pub(super) delivered: u64,
+    pub(super) rejected: Counts<RejectReason>,
+    pub(super) dropped: Counts<DropReason>,
+    pub(super) pending: u64,
+    pub(super) pending_bytes: usize,
+    pub(super) attempts: u64,
+}
+
+/// A run of failed attempts.
+#[derive(Debug)]
+pub(super) struct Failing {
+    pub(super) since: Instant,
+    pub(super) attempts: u32,
+    pub(super) held: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State<E> {
+    /// Never tried.
+    pub(super) fresh: VecDeque<Slice<E>>,
+    /// Tried before: retries that wait, and parts of requests that were cut.
+    pub(super) again: VecDeque<Request<E>>,
+    pub(super) flights: Vec<Flight<E>>,
+    pub(super) counts: LaneCounts,
+    pub(super) size: LearnedSize,
+    pub(super) failing: Option<Failing>,
+    pub(super) last_success: Option<Instant>,
+    pub(super) last_error: Option<Cause>,
+    pub(super) paused: bool,
+    closed: Option<DropReason>,
+    last_id: u64,
+}
+
+impl<E> State<E> {
+    pub(super) fn new(max_body: usize) -> Self {
+        Self {
+            fresh: VecDeque::new(),
+            again: VecDeque::new(),
+            flights: Vec::new(),
+            counts: LaneCounts::default(),
+            size: LearnedSize::new(max_body),
+            failing: None,
+            last_success: None,
+            last_error: None,
+            paused: false,
+            closed: None,
+            last_id: 0,
+        }
+    }
+
+    /// Returns whether something was given up.
+    pub(super) fn offer(&mut self, slice: Slice<E>, max_bytes: usize, overflow: Overflow) -> bool {
+        let events = slice.len() as u64;
+        self.counts.offered += events;
+        if let Some(reason) = self.closed {
+            self.counts.dropped.add(reason, events);
+            return true;
+        }
+        self.counts.pending += events;
+        self.counts.pending_bytes += slice.weight();
+        self.fresh.push_back(slice);
+        let mut evicted = false;
+        // one batch is always taken, whatever its size: it could never be delivered otherwise
+        while self.counts.pending_bytes > max_bytes && self.parts() > 1 {
+            let Some((events, weight)) = self.evict(overflow) else {
+                break;
+            };
+            self.forget(events, weight);
+            self.counts.dropped.add(DropReason::Overflow, events as u64);
+            evicted = true;
+        }
+        evicted
+    }
+
+    fn parts(&self) -> usize {
+        self.fresh.len() + self.again.len() + self.flights.len()
+    }
+
+    /// Takes one slice out, by policy. What was tried before goes last: without it the next attempt
+    /// would not know that it has to wait.
+    fn evict(&mut self, overflow: Overflow) -> Option<(usize, usize)> {
+        let slice = match overflow {
+            Overflow::DropNewest => self.fresh.pop_back(),
+            Overflow::ByPriority => {
+                let first = self.fresh.iter().position(|s| !s.urgent).unwrap_or(0);
+                self.fresh.remove(first)
+            }
+            _ => self.fresh.pop_front(),
+        };
+        match slice {
+            Some(slice) => Some((slice.len(), slice.weight())),
+            None => self
+                .again
+                .pop_back()
+                .map(|request| (request.len(), request.weight())),
+        }
+    }
+
+    pub(super) fn next(&mut self, now: Instant, concurrency: usize, max_events: usize) -> Next<E> {
+        if self.closed.is_some() || self.paused {
+            return Next::Idle;
+        }
+        let held = self.failing.as_ref().is_some_and(|f| f.held);
+        let concurrency = if held { 1 } else { concurrency.max(1) };
+        if self.flights.len() >= concurrency {
+            return Next::Idle;
+        }
+        // in order, a waiting request holds up everything behind it
+        let considered = if concurrency == 1 {
+            1
+        } else {
+            self.again.len()
+        };
+        let ready = self
+            .again
+            .iter()
+            .take(considered)
+            .position(|r| !r.is_waiting(now));
+        if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
+            return self.start(request);
+        }
+        if self.flights.len() + self.again.len() < concurrency && !self.fresh.is_empty() {
+            let request = Request::new(take(&mut self.fresh, max_events));
+            return self.start(request);
+        }
+        let earliest = self
+            .again
+            .iter()
+            .take(considered)
+            .filter_map(|r| r.not_before)
+            .min();
+        earliest.map_or(Next::Idle, Next::WaitUntil)
+    }
+
+    fn start(&mut self, mut request: Request<E>) -> Next<E> {
+        self.last_id += 1;
+        self.counts.attempts += 1;
+        request.not_before = None;
+        let attempt = Attempt {
+            id: self.last_id,
+            slices: request.slices.clone(),
+            body: request.body.clone(),
+            max_bytes: self.size.current(),
+        };
+        self.flights.push(Flight {
+            id: self.last_id,
+            request,
+            task: None,
+        });
+        Next::Start(attempt)
+    }
+
+    /// Gives the handle back if the attempt is no longer wanted.
+    pub(super) fn started(&mut self, id: u64, task: AbortHandle) -> Option<AbortHandle> {
+        match self.flights.iter_mut().find(|f| f.id == id) {
+            Some(flight) => {
+                flight.task = Some(task);
+                None
+            }
+            None => Some(task),
+        }
+    }
+
+    /// Returns what to send, and whether something was settled.
+    pub(super) fn encoded(
+        &mut self,
+        id: u64,
+        mut encoded: Encoded,
+    ) -> (Option<(Bytes, Vec<Slice<E>>)>, bool) {
+        let Some(flight) = self.flights.iter_mut().find(|f| f.id == id) else {
+            return (None, false);
+        };
+        let request = &mut flight.request;
+        let offered = request.len();
+        if encoded.consumed == 0 && offered > 0 {
+            // a provider that consumes nothing would be asked for ever
+            encoded.consumed = 1;
+            encoded.refused = vec![(0, RejectReason::Unencodable)];
+        }
+        let consumed = encoded.consumed.min(offered);
+        let tail = cut(&mut request.slices, consumed);
+        let before = request.weight();
+        let mut keep = vec![true; consumed];
+        let mut rejected = Counts::default();
+        for (position, reason) in encoded.refused {
+            if keep.get(position) == Some(&true) {
+                keep[position] = false;
+                rejected.add(reason, 1);
+            }
+        }
+        let refused = rejected.total();
+        if refused > 0 {
+            request.retain(&keep);
+        }
+        let weight = before - request.weight();
+        request.body = Some(encoded.body.clone());
+        let since = request.failing_since;
+        let to_send = (!request.slices.is_empty()).then(|| (encoded.body, request.slices.clone()));
+        self.counts.rejected.merge(&rejected);
+        self.counts.pending -= refused;
+        self.counts.pending_bytes -= weight;
+        self.return_tail(tail, since);
+        (to_send, refused > 0)
+    }
+
+    /// What did not fit goes on right behind the request that it was cut from.
+    fn return_tail(&mut self, tail: Vec<Slice<E>>, since: Option<Instant>) {
+        if tail.is_empty() {
+            return;
+        }
+        if self.again.is_empty() && since.is_none() {
+            put_back(&mut self.fresh, tail);
+        } else {
+            let rest = Request {
+                failing_since: since,
+                ..Request::new(tail)
+            };
+            self.again.push_front(rest);
+        }
+    }
+
+    pub(super) fn recover(&mut self) {
+        let mut flights = std::mem::take(&mut self.flights);
+        flights.sort_by_key(|f| f.id);
+        for flight in flights.into_iter().rev() {
+            if flight.request.slices.is_empty() {
+                continue;
+            }
+            self.again.push_front(flight.request);
+        }
+    }
+
+    pub(super) fn skip_waits(&mut self) {
+        for request in &mut self.again {
+            request.not_before = None;
+        }
+    }
+
+    pub(super) fn close(&mut self, reason: DropReason) -> Vec<AbortHandle> {
+        if self.closed.is_some() {
+            return Vec::new();
+        }
+        self.closed = Some(reason);
+        self.counts.dropped.add(reason, self.counts.pending);
+        self.counts.pending = 0;
+        self.counts.pending_bytes = 0;
+        self.fresh = VecDeque::new();
+        self.again = VecDeque::new();
+        self.flights.drain(..).filter_map(|f| f.task).collect()
+    }
+
+    /// `events` of `weight` bytes have left this lane.
+    pub(super) fn forget(&mut self, events: usize, weight: usize) {
+        self.counts.pending -= events as u64;
+        self.counts.pending_bytes -= weight;
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let fresh = self.fresh.front().map(Slice::number);
+        let again = self.again.iter().filter_map(Request::oldest);
+        let flights = self.flights.iter().filter_map(|f| f.request.oldest());
+        again.chain(flights).chain(fresh).min()
+    }
+
+    pub(super) fn status(&self, name: &str, now: Instant) -> LaneStatus {
+        let state = match &self.failing {
+            _ if self.closed.is_some() => LaneState::Closed,
+            _ if self.paused => LaneState::Paused,
+            Some(failing) if failing.held => LaneState::Held,
+            Some(_) => LaneState::Retrying,
+            None => LaneState::Healthy,
+        };
+        let ago = |at: Instant| now.saturating_duration_since(at);
+        LaneStatus {
+            name: name.to_owned(),
+            state,
+            pending: self.counts.pending,
+            pending_bytes: self.counts.pending_bytes,
+            in_flight: self.flights.len(),
+            failures: self.failing.as_ref().map_or(0, |f| f.attempts),
+            failing_for: self.failing.as_ref().map(|f| ago(f.since)),
+            last_success: self.last_success.map(ago),
+            last_error: self.last_error.clone(),
+            attempts: self.counts.attempts,
+        }
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn audit(&self) -> u64 {
+        let fresh: usize = self.fresh.iter().map(Slice::len).sum();
+        let again: usize = self.again.iter().map(Request::len).sum();
+        let flights: usize = self.flights.iter().map(|f| f.request.len()).sum();
+        (fresh + again + flights) as u64
+    }
+}

@@ -1,0 +1,216 @@
+//! Everything an event can be in, from the ring to the lanes. Owned by no actor.
+//!
+//! Accounts are read against the direction of flow, so that an event on the move is seen late rather
+//! than twice: first the lanes, then what was given up before them, then what was accepted.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::batch::{Accumulator, BatchLimits};
+use crate::handoff::Handoff;
+use crate::ingress::Ingress;
+use crate::lane::Lane;
+use crate::ledger::{AtomicCounts, DropReason, Ledger};
+use crate::request::Batch;
+
+/// Sealed batches that may wait for the fan-out.
+const SEALED: usize = 8;
+
+/// The stages of the data path.
+pub(crate) struct Stages<E> {
+    pub(crate) ingress: Ingress<E>,
+    intake: Mutex<Intake<E>>,
+    pub(crate) sealed: Handoff<Arc<Batch<E>>>,
+    pub(crate) lanes: Vec<Arc<Lane<E>>>,
+    pub(crate) routed: Progress,
+    /// Given up after the ring and before the lanes.
+    given_up: AtomicCounts<DropReason>,
+}
+
+/// The batch being built and those that found no room in the hand-off yet.
+struct Intake<E> {
+    accumulator: Accumulator<E>,
+    outbox: VecDeque<Arc<Batch<E>>>,
+    closed: Option<DropReason>,
+}
+
+/// What one turn of the buffer found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Events taken off the ring.
+    pub(crate) drained: usize,
+    /// The hand-off is full: wait for room before the next turn.
+    pub(crate) blocked: bool,
+    /// When the batch being built has to close.
+    pub(crate) due: Option<Instant>,
+}
+
+impl<E: Send + Sync + 'static> Stages<E> {
+    pub(crate) fn new(ingress: Ingress<E>, limits: BatchLimits, lanes: Vec<Lane<E>>) -> Self {
+        let budget = Arc::clone(ingress.budget());
+        Self {
+            ingress,
+            intake: Mutex::new(Intake {
+                accumulator: Accumulator::new(limits, budget),
+                outbox: VecDeque::new(),
+                closed: None,
+            }),
+            sealed: Handoff::new(SEALED),
+            lanes: lanes.into_iter().map(Arc::new).collect(),
+            routed: Progress::default(),
+            given_up: AtomicCounts::default(),
+        }
+    }
+
+    /// One bounded turn: takes up to `max` events off the ring, seals what is due, hands over.
+    pub(crate) fn turn(&self, max: usize, now: Instant) -> Turn {
+        let mut intake = self.intake();
+        let Intake {
+            accumulator,
+            outbox,
+            closed,
+        } = &mut *intake;
+        self.sealed.fill(outbox);
+        if closed.is_some() || !outbox.is_empty() {
+            return Turn {
+                drained: 0,
+                blocked: !outbox.is_empty(),
+                due: None,
+            };
+        }
+        let drained = self.ingress.drain(max, |event, weight| {
+            accumulator.push(event, weight, now, outbox);
+        });
+        outbox.extend(accumulator.seal_if_due(now));
+        self.sealed.fill(outbox);
+        Turn {
+            drained,
+            blocked: !outbox.is_empty(),
+            due: accumulator.due(),
+        }
+    }
+
+    /// Seals the batch being built, and says which number was sealed last. Call [`Stages::turn`]
+    /// until it is no longer blocked to have it handed over.
+    pub(crate) fn seal(&self) -> u64 {
+        let mut intake = self.intake();
+        let Intake {
+            accumulator,
+            outbox,
+            ..
+        } = &mut *intake;
+        outbox.extend(accumulator.seal());
+        self.sealed.fill(outbox);
+        accumulator.last_sealed()
+    }
+
+    /// Whether every sealed batch was handed over.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.intake().outbox.is_empty()
+    }
+
+    /// Offers the next sealed batch to every lane.
+    pub(crate) fn route_one(&self) -> bool {
+        let mut number = 0;
+        let found = self.sealed.route_one(|batch| {
+            for lane in &self.lanes {
+                lane.offer(&batch);
+            }
+            number = batch.number;
+        });
+        if found {
+            self.routed.advance(number);
+        }
+        found
+    }
+
+    /// Ends the data path: everything without a verdict is given up for `reason`, attempts in flight
+    /// are aborted, later events are refused. Synchronous and idempotent.
+    pub(crate) fn close(&self, reason: DropReason) {
+        self.ingress.finish(reason);
+        let mut intake = self.intake();
+        if intake.closed.is_none() {
+            intake.closed = Some(reason);
+            let waiting: usize = intake.outbox.drain(..).map(|b| b.len()).sum();
+            let lost = (intake.accumulator.give_up() + waiting) as u64;
+            self.given_up.add(reason, lost);
+        }
+        drop(intake);
+        for lane in &self.lanes {
+            lane.close(reason);
+        }
+        // closed lanes count what is routed to them
+        while self.route_one() {}
+    }
+
+    /// The accounts at this instant.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.ledger()).collect();
+        let mut before_lanes = self.given_up.snapshot();
+        before_lanes.merge(&self.ingress.dropped());
+        let refused = self.ingress.refused();
+        let accepted = self.ingress.accepted();
+        let providers = lanes
+            .into_iter()
+            .map(|(mut ledger, offered)| {
+                let upstream = accepted.saturating_sub(before_lanes.total() + offered);
+                ledger.dropped.merge(&before_lanes);
+                ledger.pending += upstream;
+                ledger
+            })
+            .collect();
+        Ledger {
+            accepted,
+            refused,
+            providers,
+        }
+    }
+
+    /// Events without a verdict at lane `index`, counted one by one where they are. Only meaningful
+    /// while nothing moves.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn audit(&self, index: usize) -> u64 {
+        let intake = self.intake();
+        let outbox: usize = intake.outbox.iter().map(|b| b.len()).sum();
+        let sealed: usize = self
+            .sealed
+            .peek(|queue| queue.iter().map(|b| b.len()).sum());
+        let before = self.ingress.len() + intake.accumulator.len() + outbox + sealed;
+        before as u64 + self.lanes.get(index).map_or(0, |lane| lane.audit())
+    }
+
+    fn intake(&self) -> MutexGuard<'_, Intake<E>> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A number that only grows, and a notice for those who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    reached: AtomicU64,
+    changed: Notify,
+}
+
+impl Progress {
+    fn advance(&self, to: u64) {
+        self.reached.fetch_max(to, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `number` was reached.
+    pub(crate) async fn reached(&self, number: u64) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.reached.load(Ordering::Acquire) >= number {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

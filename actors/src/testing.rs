@@ -1,0 +1,237 @@
+//! A scripted provider and crash injection, for tests.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ledger::RejectReason;
+use crate::provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
+use crate::request::Events;
+
+/// An actor to crash with [`Pipeline::crash`](crate::Pipeline::crash).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Victim {
+    /// The buffer.
+    Buffer,
+    /// The fan-out.
+    FanOut,
+    /// The flusher of the provider at this position.
+    Flusher(usize),
+}
+
+/// What a scripted provider does with one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Takes every event.
+    Deliver,
+    /// Takes every event and answers with a failure all the same.
+    DeliverThenFail,
+    /// Fails; to be tried again, perhaps not before some time.
+    Fail(Option<Duration>),
+    /// Gives these verdicts, taking what they call delivered.
+    Verdicts(Vec<Verdict>),
+    /// Calls the body too large.
+    TooLarge,
+    /// Refuses the request without a hint.
+    Refuse,
+    /// Refuses this client.
+    Unauthorized,
+    /// Refuses everything for good.
+    Final,
+    /// Never answers.
+    Hang,
+    /// Panics.
+    Panic,
+    /// Does something after a while.
+    After(Duration, Box<Step>),
+}
+
+type Plan<E> = dyn Fn(&[E], u64) -> Step + Send + Sync;
+
+/// A scripted provider, and what it got. Clones share one log.
+pub struct Script<E> {
+    inner: Arc<Inner<E>>,
+}
+
+struct Inner<E> {
+    name: String,
+    limits: Limits,
+    event_bytes: usize,
+    plan: Box<Plan<E>>,
+    requests: AtomicU64,
+    sizes: Mutex<Vec<usize>>,
+    delivered: Mutex<Vec<E>>,
+}
+
+impl<E: Clone + Send + Sync + 'static> Script<E> {
+    /// Delivers everything.
+    pub fn delivering(name: &str) -> Self {
+        Self::new(name, |_, _| Step::Deliver)
+    }
+
+    /// Does what `plan` says for the events of each request and its number, from 0.
+    pub fn new(name: &str, plan: impl Fn(&[E], u64) -> Step + Send + Sync + 'static) -> Self {
+        Self::limited(name, Limits::new(1000, 1 << 20), 8, plan)
+    }
+
+    /// As [`Script::new`], with limits, and bodies of `event_bytes` bytes an event.
+    pub fn limited(
+        name: &str,
+        limits: Limits,
+        event_bytes: usize,
+        plan: impl Fn(&[E], u64) -> Step + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name: name.to_owned(),
+                limits,
+                event_bytes,
+                plan: Box::new(plan),
+                requests: AtomicU64::new(0),
+                sizes: Mutex::default(),
+                delivered: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The provider to give to a pipeline.
+    pub fn provider(&self) -> impl Provider<E> + use<E> {
+        Scripted(Arc::clone(&self.inner))
+    }
+
+    /// What was taken, in order, repetitions included.
+    pub fn delivered(&self) -> Vec<E> {
+        self.inner
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Requests seen.
+    pub fn requests(&self) -> u64 {
+        self.inner.requests.load(Ordering::SeqCst)
+    }
+
+    /// Events in each request, in order.
+    pub fn request_sizes(&self) -> Vec<usize> {
+        self.inner
+            .sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl<E> Clone for Script<E> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<E> fmt::Debug for Script<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Scripted<E>(Arc<Inner<E>>);
+
+impl<E: Clone + Send + Sync + 'static> Scripted<E> {
+    fn take(&self, events: impl Iterator<Item = E>) {
+        self.0
+            .delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(events);
+    }
+
+    #[expect(clippy::panic, reason = "a step of the script")]
+    async fn play(&self, step: Step, events: &[E]) -> Outcome {
+        let cause = Cause::new("script");
+        match step {
+            Step::Deliver => {
+                self.take(events.iter().cloned());
+                Outcome::Delivered
+            }
+            Step::DeliverThenFail => {
+                self.take(events.iter().cloned());
+                Outcome::Retry {
+                    not_before: None,
+                    cause,
+                }
+            }
+            Step::Fail(not_before) => Outcome::Retry { not_before, cause },
+            Step::Verdicts(verdicts) => {
+                let taken = events.iter().zip(&verdicts);
+                let taken = taken.filter(|(_, v)| **v == Verdict::Delivered);
+                self.take(taken.map(|(event, _)| event.clone()));
+                Outcome::PerEvent(verdicts)
+            }
+            Step::TooLarge => Outcome::Split { cause },
+            Step::Refuse => Outcome::Poisoned { cause },
+            Step::Unauthorized => Outcome::Hold { cause },
+            Step::Final => Outcome::Final {
+                reason: RejectReason::Refused,
+                cause,
+            },
+            Step::Hang => std::future::pending().await,
+            Step::Panic => panic!("panic of the script"),
+            Step::After(wait, step) => {
+                tokio::time::sleep(wait).await;
+                Box::pin(self.play(*step, events)).await
+            }
+        }
+    }
+}
+
+impl<E: Clone + Send + Sync + 'static> Provider<E> for Scripted<E> {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    fn encode(&self, events: &Events<'_, E>, max_bytes: usize) -> Encoded {
+        let fits = (max_bytes / self.0.event_bytes.max(1)).min(events.len());
+        if fits == 0 {
+            let refused = vec![(0, RejectReason::TooLarge)];
+            return Encoded {
+                body: Bytes::new(),
+                consumed: 1,
+                refused,
+            };
+        }
+        let body = Bytes::from(vec![b'x'; fits * self.0.event_bytes]);
+        Encoded {
+            body,
+            consumed: fits,
+            refused: Vec::new(),
+        }
+    }
+
+    fn send<'a>(&'a self, _: Bytes, events: Events<'a, E>) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let number = self.0.requests.fetch_add(1, Ordering::SeqCst);
+            let events: Vec<E> = events.iter().cloned().collect();
+            self.0
+                .sizes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(events.len());
+            let step = (self.0.plan)(&events, number);
+            self.play(step, &events).await
+        })
+    }
+}

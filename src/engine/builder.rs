@@ -1,0 +1,346 @@
+//! How an engine is put together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use productgraph_actors::{
+    Backoff, BackoffError, BatchLimits, LaneOptions, Overflow, Pipeline, Priority, Provider,
+    SpawnError,
+};
+use tokio::runtime::Handle as RuntimeHandle;
+
+use super::Engine;
+use crate::correlation::{ExtractOptions, SessionMinting, TraceTrust};
+use crate::providers::{IntoProvider, ProductGraph, Setup};
+use crate::{Config, ConfigError, Event, Handle, Text};
+
+type MakeProvider = dyn FnOnce(&Setup) -> Result<Box<dyn Provider<Event>>, ConfigError> + Send;
+
+/// Collects what an [`Engine`] is made of; see [`Engine::builder`].
+///
+/// Everything has a default but the project and at least one provider. Without a provider the engine
+/// is disabled: same methods, no threads.
+#[must_use = "nothing runs before `spawn`"]
+pub struct EngineBuilder {
+    enabled: bool,
+    project: Option<Text>,
+    providers: Vec<(Box<MakeProvider>, Option<LaneOptions>)>,
+    lane: LaneOptions,
+    batch: BatchLimits,
+    max_bytes: usize,
+    queue_capacity: usize,
+    overflow: Overflow,
+    shared_budget: bool,
+    shutdown_timeout: Duration,
+    extract: ExtractOptions,
+    excluded_paths: Vec<String>,
+    runtime: Option<RuntimeHandle>,
+}
+
+/// Why an engine could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot be worked with.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The delivery engine could not be started.
+    #[error("the engine could not be started")]
+    Spawn(#[from] SpawnError),
+}
+
+impl EngineBuilder {
+    pub(super) fn new() -> Self {
+        let config = Config::default();
+        Self {
+            enabled: true,
+            project: None,
+            providers: Vec::new(),
+            lane: LaneOptions::default(),
+            batch: BatchLimits::new(config.batch_size, config.batch_interval),
+            max_bytes: config.max_buffered_bytes,
+            queue_capacity: config.queue_capacity,
+            overflow: config.overflow,
+            shared_budget: false,
+            shutdown_timeout: config.shutdown_timeout,
+            extract: ExtractOptions::new(),
+            excluded_paths: Vec::new(),
+            runtime: None,
+        }
+    }
+
+    /// Everything a [`Config`] says, a `ProductGraph` provider included if it is enabled. More can be
+    /// set or added on top.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the configuration is not valid.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        config.validate()?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let mut builder = Self::new()
+            .batch_size(config.batch_size)
+            .batch_interval(config.batch_interval)
+            .max_buffered_bytes(config.max_buffered_bytes)
+            .queue_capacity(config.queue_capacity)
+            .overflow(config.overflow)
+            .concurrency(config.concurrency)
+            .shutdown_timeout(config.shutdown_timeout)
+            .session_minting(config.session)
+            .trace_trust(config.trace_trust)
+            .excluded_paths(config.excluded_paths.iter().cloned())
+            .retry(config.retry_base, config.retry_max, config.retry_budget)?;
+        builder.lane.attempt_timeout = config.request_timeout.saturating_mul(2);
+        if config.trust_user_header {
+            builder = builder.trust_user_header();
+        }
+        if let Some(why) = config.disabled_because() {
+            tracing::info!(why, "productgraph is disabled");
+            return Ok(Self {
+                enabled: false,
+                ..builder
+            });
+        }
+        if let Some(project) = &config.project_id {
+            builder = builder.project(project.clone());
+        }
+        if let Some(endpoint) = &config.endpoint {
+            let mut provider = ProductGraph::new(endpoint.clone())
+                .tenant_keys(config.tenant_keys)
+                .timeout(config.request_timeout)
+                .allow_plain_http(config.allow_plain_http);
+            if let Some(key) = &config.api_key {
+                provider = provider.api_key(key.clone());
+            }
+            builder = builder.provider(provider);
+        }
+        Ok(builder)
+    }
+
+    /// The project (tenant) that events belong to. Required as soon as there is a provider.
+    pub fn project(mut self, project: impl Into<Text>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// Adds a destination. Each gets every event, in a lane of its own.
+    pub fn provider(self, provider: impl IntoProvider + Send + 'static) -> Self {
+        self.add(provider, None)
+    }
+
+    /// Adds a destination whose lane differs from the engine's settings.
+    pub fn provider_with(
+        self,
+        provider: impl IntoProvider + Send + 'static,
+        options: LaneOptions,
+    ) -> Self {
+        self.add(provider, Some(options))
+    }
+
+    fn add(
+        mut self,
+        provider: impl IntoProvider + Send + 'static,
+        options: Option<LaneOptions>,
+    ) -> Self {
+        self.providers.push((
+            Box::new(move |setup| provider.into_provider(setup)),
+            options,
+        ));
+        self
+    }
+
+    /// Whether the engine runs at all. Default true.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Events that close a batch. Default 50. Under backlog batches are merged up to the provider's
+    /// own limit, so this bounds waiting, not request size.
+    pub fn batch_size(mut self, events: usize) -> Self {
+        self.batch.max_events = events.max(1);
+        self
+    }
+
+    /// Age of its oldest event that closes a batch. Default 5 s.
+    pub fn batch_interval(mut self, interval: Duration) -> Self {
+        self.batch.max_age = interval;
+        self
+    }
+
+    /// Ceiling over the events held anywhere in the engine, in bytes of memory. Default 8 MiB.
+    pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Events that fit between callers and the engine. Default 8,192; about 200 bytes each, from the
+    /// start.
+    pub fn queue_capacity(mut self, events: usize) -> Self {
+        self.queue_capacity = events;
+        self
+    }
+
+    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Lets every lane fill the whole byte ceiling instead of its share. A stuck provider then makes
+    /// the engine full, which [`Handle::track_wait`](crate::Handle::track_wait) waits out, instead of
+    /// losing its oldest events. For pipes and batch jobs. Default false.
+    pub fn shared_budget(mut self, shared: bool) -> Self {
+        self.shared_budget = shared;
+        self
+    }
+
+    /// Requests in flight to one provider. Default 1, which keeps order.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.lane.concurrency = requests.max(1);
+        self
+    }
+
+    /// Retries: the first wait is at most `base`, doubling up to `cap`; a batch is given up `budget`
+    /// after its first failure. Default 500 ms, 30 s, 5 min.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the three cannot work together.
+    pub fn retry(
+        mut self,
+        base: Duration,
+        cap: Duration,
+        budget: Duration,
+    ) -> Result<Self, ConfigError> {
+        self.lane.backoff = Backoff::new(base, cap, budget).map_err(retry_error)?;
+        Ok(self)
+    }
+
+    /// Time for [`Engine::drain_on`] and [`Handle::flush`](crate::Handle::flush). Default 10 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// How requests are correlated; see [`ExtractOptions`].
+    pub fn extract(mut self, options: ExtractOptions) -> Self {
+        self.extract = options;
+        self
+    }
+
+    /// The session of requests that bring none. Default one per request.
+    pub fn session_minting(mut self, minting: SessionMinting) -> Self {
+        self.extract = self.extract.session_minting(minting);
+        self
+    }
+
+    /// What becomes of an incoming `traceparent`.
+    pub fn trace_trust(mut self, trust: TraceTrust) -> Self {
+        self.extract = self.extract.trace_trust(trust);
+        self
+    }
+
+    /// Reads `X-User-ID` and records it as claimed. Off by default: anybody can write that header.
+    pub fn trust_user_header(mut self) -> Self {
+        self.extract = self
+            .extract
+            .claimed_user_from(http::HeaderName::from_static("x-user-id"));
+        self
+    }
+
+    /// Paths whose requests are not tracked; `*` at the end makes a prefix.
+    pub fn excluded_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.excluded_paths
+            .extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs the actors on this runtime instead of a small one of the engine's own. For tests under a
+    /// paused clock; in production the own runtime is neither starved nor ended by the application's.
+    pub fn runtime(mut self, runtime: RuntimeHandle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Checks everything and starts the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], naming the setting or what could not be started.
+    pub fn spawn(mut self) -> Result<Engine, StartError> {
+        let pipeline = if self.enabled && !self.providers.is_empty() {
+            Some(Arc::new(self.spawn_pipeline()?))
+        } else {
+            None
+        };
+        let handle = pipeline.as_ref().map_or_else(Handle::disabled, |pipeline| {
+            Handle::of_engine(pipeline, self.shutdown_timeout)
+        });
+        Ok(Engine {
+            pipeline,
+            handle,
+            extract: self.extract,
+            extracted: Arc::default(),
+            excluded_paths: self.excluded_paths,
+            shutdown_timeout: self.shutdown_timeout,
+        })
+    }
+
+    fn spawn_pipeline(&mut self) -> Result<Pipeline<Event>, StartError> {
+        let project = self.project.take().filter(|project| !project.is_empty());
+        let project = project.ok_or_else(|| {
+            ConfigError::new("project", "is not set", "the project that events belong to")
+        })?;
+        let setup = Setup::new(project);
+        let mut pipeline = Pipeline::builder(Event::weight)
+            .priority(priority)
+            .batch(self.batch)
+            .max_bytes(self.max_bytes)
+            .queue_capacity(self.queue_capacity)
+            .overflow(self.overflow);
+        if let Some(runtime) = self.runtime.take() {
+            pipeline = pipeline.runtime(runtime);
+        }
+        for (make, options) in std::mem::take(&mut self.providers) {
+            let mut options = options.unwrap_or(self.lane);
+            if self.shared_budget {
+                options.max_bytes = Some(usize::MAX);
+            }
+            pipeline = pipeline.boxed_provider(make(&setup)?, options);
+        }
+        Ok(pipeline.spawn()?)
+    }
+}
+
+fn priority(event: &Event) -> Priority {
+    if event.is_high_priority() {
+        Priority::High
+    } else {
+        Priority::Normal
+    }
+}
+
+fn retry_error(error: BackoffError) -> ConfigError {
+    let (setting, problem, expected) = match error {
+        BackoffError::ZeroBase => ("retry_base", "is too short", "at least 1 ms"),
+        BackoffError::CapBelowBase => ("retry_max", "is below the base", "at least the base"),
+        _ => ("retry_budget", "is below the base", "at least the base"),
+    };
+    ConfigError::new(setting, problem, expected).with_source(error)
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("enabled", &self.enabled)
+            .field("project", &self.project)
+            .field("providers", &self.providers.len())
+            .field("batch", &self.batch)
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,248 @@
+//! The one place that says which fields an event has on the wire, and in which order.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::keys::{self, Key, own};
+use crate::Text;
+use crate::correlation::{Correlation, SessionSource};
+use crate::event::context::Millis;
+use crate::event::value::{JsonText, Value};
+use crate::event::{Event, time};
+
+/// A value of a top-level field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum FieldValue<'a> {
+    Text(&'a str),
+    Int(i64),
+    /// Finite.
+    Float(f64),
+}
+
+/// A value of a metadata entry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum EntryValue<'a> {
+    Text(&'a str),
+    Value(&'a Value),
+}
+
+/// What a field of a context can be.
+pub(crate) trait FieldType: Sized {
+    /// What a reader was told to expect when [`read`](Self::read) fails.
+    const EXPECTED: &'static str;
+
+    /// The value for the wire, if the wire can say it.
+    fn as_field(&self) -> Option<FieldValue<'_>>;
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
+    fn read(json: Json) -> Option<Self>;
+}
+
+impl FieldType for Text {
+    const EXPECTED: &'static str = "a string";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Text(self))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        match json {
+            Json::String(text) => Some(text.into()),
+            _ => None,
+        }
+    }
+}
+
+impl FieldType for JsonText {
+    const EXPECTED: &'static str = "a string that holds a JSON document";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Text(self.as_str()))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        Text::read(json).map(Self::raw)
+    }
+}
+
+impl FieldType for f64 {
+    const EXPECTED: &'static str = "a number";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        self.is_finite().then_some(FieldValue::Float(*self))
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        json.as_f64()
+    }
+}
+
+impl FieldType for Millis {
+    const EXPECTED: &'static str = "a number";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        self.get()
+            .is_finite()
+            .then_some(FieldValue::Float(self.get()))
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        json.as_f64().map(Self::from)
+    }
+}
+
+impl FieldType for u16 {
+    const EXPECTED: &'static str = "a number from 0 to 65535";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Int((*self).into()))
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        integer(&json)?.try_into().ok()
+    }
+}
+
+impl FieldType for u64 {
+    const EXPECTED: &'static str = "a number from 0 to 9223372036854775807";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Int(i64::try_from(*self).unwrap_or(i64::MAX)))
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        integer(&json)?.try_into().ok()
+    }
+}
+
+impl FieldType for Duration {
+    const EXPECTED: &'static str = "a number of milliseconds";
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Int(time::whole_millis(*self)))
+    }
+
+    /// A negative one is a clock that was set back; the nearest truth is zero.
+    fn read(json: Json) -> Option<Self> {
+        integer(&json).map(|millis| Self::from_millis(millis.max(0).unsigned_abs()))
+    }
+}
+
+/// An integer, or any other number rounded half away from zero: the web adapter sends fractions.
+fn integer(json: &Json) -> Option<i64> {
+    // the first number above i64::MAX; exact
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if let Some(integer) = json.as_i64() {
+        return Some(integer);
+    }
+    let rounded = json.as_f64()?.round();
+    #[expect(clippy::cast_possible_truncation, reason = "the bounds were checked")]
+    (-BOUND..BOUND).contains(&rounded).then_some(rounded as i64)
+}
+
+impl Event {
+    /// Walks over the top-level fields, each key once, without the tenant keys and the metadata.
+    ///
+    /// Whatever the event lacks is left out. `specific_types` is the option of
+    /// [`WireOptions`](super::WireOptions).
+    pub(crate) fn fields(
+        &self,
+        specific_types: bool,
+        mut visit: impl FnMut(&'static Key, FieldValue<'_>),
+    ) {
+        if let Some(id) = self.id() {
+            visit(&keys::EVENT_ID, FieldValue::Text(id.encode(&mut [0; 36])));
+        }
+        if let Some(session) = self.session_id() {
+            visit(&keys::SESSION_ID, FieldValue::Text(session.as_str()));
+        }
+        if let Some(user) = self.user_id() {
+            visit(&keys::USER_ID, FieldValue::Text(user.as_str()));
+        }
+        if let Some(org) = self.org().filter(|org| !org.id().is_empty()) {
+            visit(&keys::ORG_ID, FieldValue::Text(org.id()));
+        }
+        let (event_type, default_name) = self.wire_type(specific_types);
+        visit(&keys::EVENT_TYPE, FieldValue::Text(event_type));
+        if let Some(name) = self.name().or(default_name) {
+            visit(&keys::EVENT_NAME, FieldValue::Text(name));
+        }
+        if let Some(at) = self.timestamp() {
+            visit(
+                &keys::EVENT_TIMESTAMP,
+                FieldValue::Text(at.encode(&mut [0; 30])),
+            );
+        }
+        if let Some(value) = self.sequence().as_ref().and_then(FieldType::as_field) {
+            visit(&keys::EVENT_SEQUENCE, value);
+        }
+        self.kind().visit(&mut visit);
+        if let Some(extra) = self.extra() {
+            extra.contexts.visit(&mut visit);
+            if let Some(value) = extra.duration.as_ref().and_then(FieldType::as_field) {
+                visit(&keys::DURATION_MS, value);
+            }
+        }
+    }
+
+    /// Walks over the metadata: the event's own entries, then ours, each key once.
+    ///
+    /// `claimed` says whether the user is a mere claim, as found before the user was read.
+    pub(crate) fn entries(&self, claimed: bool, mut visit: impl FnMut(&str, EntryValue<'_>)) {
+        let metadata = self.metadata();
+        if let Some(metadata) = metadata {
+            for (key, value) in metadata.iter() {
+                visit(key, EntryValue::Value(value));
+            }
+        }
+        let mut ours = |key: &'static str, text: &str| {
+            if metadata.is_none_or(|own| own.get(key).is_none()) {
+                visit(key, EntryValue::Text(text));
+            }
+        };
+        if let Some(correlation) = self.correlation() {
+            if let Some(request) = correlation.request_id() {
+                ours(own::REQUEST_ID, request.as_str());
+            }
+            if let Some(source) = self.minted_session(correlation) {
+                ours(own::SESSION_SOURCE, source);
+            }
+        }
+        if let Some(trace) = self.trace() {
+            ours(own::TRACE_ID, &trace.trace_id_hex());
+            ours(own::SPAN_ID, &trace.span_id_hex());
+        }
+        if claimed {
+            ours(own::USER_SOURCE, "claimed");
+        }
+        if let Some(anonymous) = self.anonymous_id() {
+            ours(own::ANONYMOUS_ID, anonymous.as_str());
+        }
+        if let Some(name) = self.org().and_then(|org| org.display_name()) {
+            ours(own::ORG_NAME, name);
+        }
+    }
+
+    /// How the session id came about, when it is the correlation's and nobody sent it.
+    fn minted_session(&self, correlation: &Correlation) -> Option<&'static str> {
+        if self.own_session().is_some() {
+            return None;
+        }
+        match correlation.session_source() {
+            SessionSource::Adopted => None,
+            minted => Some(minted.as_str()),
+        }
+    }
+}

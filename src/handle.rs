@@ -1,0 +1,270 @@
+//! The cheap, cloneable handle that events are tracked with.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use http::Method;
+use productgraph_actors::{Pipeline, RefuseReason, Report, Sender};
+
+use crate::Text;
+use crate::correlation::{self, Correlation, SessionId, SessionSource};
+use crate::event::{Event, EventId, Stamp, Timestamp};
+
+/// Tracks events. A clone is one `Arc`; use it from any thread, with or without a runtime.
+///
+/// Tracking never blocks, never panics and takes no lock. What cannot be taken is refused and
+/// counted; [`Handle::try_track`] says so and gives the event back. A disabled engine's handle has
+/// the same methods and costs a branch.
+///
+/// ```
+/// use productgraph::{Event, Handle};
+///
+/// fn checkout(handle: &Handle) {
+///     handle.track(Event::custom("cart.checked_out").with("items", 3));
+///     handle.track_journey_step("checkout_flow", "payment_confirmed", "Payment confirmed");
+/// }
+///
+/// checkout(&Handle::disabled());
+/// ```
+#[derive(Clone)]
+pub struct Handle(Option<Arc<Inner>>);
+
+struct Inner {
+    sink: Sink,
+    sequence: AtomicU64,
+    /// For events outside any request.
+    process: Correlation,
+}
+
+enum Sink {
+    Engine {
+        sender: Sender<Event>,
+        pipeline: Weak<Pipeline<Event>>,
+        flush_timeout: Duration,
+    },
+    #[cfg(feature = "testing")]
+    Recorder(crate::testing::Recorder),
+}
+
+/// An event that was not taken, given back.
+///
+/// Counted by the engine under the same reason before it was returned.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrackError {
+    /// There is no room, by count or by bytes. Later there may be.
+    #[error("the engine is full")]
+    Full(Box<Event>),
+    /// The engine was shut down.
+    #[error("the engine is closed")]
+    Closed(Box<Event>),
+    /// The event alone is larger than everything the engine may hold.
+    #[error("the event is larger than the engine's byte ceiling")]
+    TooLarge(Box<Event>),
+    /// The engine is disabled; nothing is counted.
+    #[error("the engine is disabled")]
+    Disabled(Box<Event>),
+}
+
+impl TrackError {
+    /// The event.
+    #[must_use]
+    pub fn into_event(self) -> Event {
+        match self {
+            Self::Full(event)
+            | Self::Closed(event)
+            | Self::TooLarge(event)
+            | Self::Disabled(event) => *event,
+        }
+    }
+}
+
+impl From<productgraph_actors::Refused<Event>> for TrackError {
+    fn from(refused: productgraph_actors::Refused<Event>) -> Self {
+        let event = Box::new(refused.event);
+        match refused.reason {
+            RefuseReason::Closed => Self::Closed(event),
+            RefuseReason::TooLarge => Self::TooLarge(event),
+            _ => Self::Full(event),
+        }
+    }
+}
+
+impl Handle {
+    /// The handle of an engine that is switched off.
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn of_engine(pipeline: &Arc<Pipeline<Event>>, flush_timeout: Duration) -> Self {
+        Self::with_sink(Sink::Engine {
+            sender: pipeline.sender(),
+            pipeline: Arc::downgrade(pipeline),
+            flush_timeout,
+        })
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_recorder(recorder: crate::testing::Recorder) -> Self {
+        Self::with_sink(Sink::Recorder(recorder))
+    }
+
+    fn with_sink(sink: Sink) -> Self {
+        let process = Correlation::builder()
+            .session(SessionId::of_process(), SessionSource::Process)
+            .build();
+        Self(Some(Arc::new(Inner {
+            sink,
+            sequence: AtomicU64::new(1),
+            process,
+        })))
+    }
+
+    /// Whether events go anywhere.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Tracks an event: fills in id, time, sequence number, correlation and trace where it does not
+    /// say them itself, and hands it to the engine. What is refused is counted, see
+    /// [`Engine::ledger`](crate::Engine::ledger).
+    pub fn track(&self, event: Event) {
+        if let Some(inner) = &self.0 {
+            // counted; whoever wants it back calls `try_track`
+            let _ = inner.put(inner.stamp(event));
+        }
+    }
+
+    /// [`Handle::track`] that says when an event was refused.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackError`] with the event, stamped.
+    pub fn try_track(&self, event: Event) -> Result<(), TrackError> {
+        match &self.0 {
+            Some(inner) => inner.put(inner.stamp(event)),
+            None => Err(TrackError::Disabled(Box::new(event))),
+        }
+    }
+
+    /// [`Handle::track`] that waits for room when the engine is full. For batch jobs and pipes, not
+    /// for request handlers. Works on any executor.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackError`] when the engine is or gets closed or disabled, or the event can never fit.
+    pub async fn track_wait(&self, event: Event) -> Result<(), TrackError> {
+        match &self.0 {
+            Some(inner) => match &inner.sink {
+                Sink::Engine { sender, .. } => Ok(sender.send(inner.stamp(event)).await?),
+                #[cfg(feature = "testing")]
+                Sink::Recorder(_) => inner.put(inner.stamp(event)),
+            },
+            None => Err(TrackError::Disabled(Box::new(event))),
+        }
+    }
+
+    /// Tracks that an API call was answered: [`Event::api_response`].
+    ///
+    /// Pass the route's template as `path`, not the raw path: ids in paths are personal data and
+    /// defeat aggregation.
+    pub fn track_api_call(
+        &self,
+        method: Method,
+        path: impl Into<Text>,
+        status: u16,
+        duration: Duration,
+    ) {
+        if self.is_enabled() {
+            self.track(Event::api_response(method, path, status, duration));
+        }
+    }
+
+    /// Tracks an error: [`Event::error`].
+    pub fn track_error(&self, error_type: impl Into<Text>, message: impl Into<Text>) {
+        if self.is_enabled() {
+            self.track(Event::error(error_type, message));
+        }
+    }
+
+    /// Tracks that a step of a journey was reached: [`Event::journey_step`].
+    pub fn track_journey_step(
+        &self,
+        journey: impl Into<Text>,
+        step_id: impl Into<Text>,
+        step_name: impl Into<Text>,
+    ) {
+        if self.is_enabled() {
+            self.track(Event::journey_step(journey, step_id, step_name));
+        }
+    }
+
+    /// Delivers everything accepted before this call, within the engine's shutdown timeout, and
+    /// reports. Works on any executor. A disabled engine settles at once.
+    pub async fn flush(&self) -> Report {
+        match self.0.as_deref() {
+            Some(Inner {
+                sink:
+                    Sink::Engine {
+                        pipeline,
+                        flush_timeout,
+                        ..
+                    },
+                ..
+            }) => match pipeline.upgrade() {
+                Some(pipeline) => pipeline.flush(*flush_timeout).await,
+                None => Report::abandoned(),
+            },
+            _ => Report::default(),
+        }
+    }
+}
+
+impl Inner {
+    fn stamp(&self, mut event: Event) -> Event {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let timestamp = Timestamp::now();
+        let correlation = match event.correlation() {
+            Some(own) => own.clone(),
+            None => Correlation::current().unwrap_or_else(|| self.process.clone()),
+        };
+        let trace = correlation::current_trace().or_else(|| correlation.trace());
+        event.stamp(Stamp {
+            id: EventId::v7(timestamp, sequence),
+            timestamp,
+            sequence,
+            correlation,
+            trace,
+        });
+        event
+    }
+
+    fn put(&self, event: Event) -> Result<(), TrackError> {
+        match &self.sink {
+            Sink::Engine { sender, .. } => Ok(sender.try_send(event)?),
+            #[cfg(feature = "testing")]
+            Sink::Recorder(recorder) => {
+                recorder.record(event);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Default for Handle {
+    fn default() -> Self {
+        Self::disabled()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("enabled", &self.is_enabled())
+            .finish()
+    }
+}

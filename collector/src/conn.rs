@@ -5,7 +5,6 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock::after;
 use crate::route;
 use crate::shared::{Life, Shared};
 
@@ -120,13 +120,6 @@ impl Control {
             Phase::Answering => None,
         })
     }
-}
-
-/// An instant that far ahead; what is beyond the clock's range is as good as never.
-fn after(time: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(time)
-        .unwrap_or(now + Duration::from_secs(365 * 86_400))
 }
 
 /// Serves a connection to its end. Dropping the future closes it.

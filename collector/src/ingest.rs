@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::body::{self, Read};
+use crate::clock::after;
 use crate::decode::IndexError;
 use crate::decode::{self, Batch, Refusal};
 use crate::faults::{Answer, Fault, ResetAt};
@@ -77,7 +78,7 @@ async fn post(
     }
 
     if !ordeal.latency.is_zero() {
-        tokio::time::sleep(ordeal.latency).await;
+        tokio::time::sleep_until(after(ordeal.latency)).await;
     }
     if shared.faults.holds() {
         let _waiting = Waiting::new(shared);

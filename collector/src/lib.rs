@@ -73,6 +73,7 @@ struct Readme;
 
 mod body;
 mod builder;
+mod clock;
 mod collector;
 mod conn;
 mod control;

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::body::{self, Read};
+use crate::clock::after;
 use crate::conn::Control;
 use crate::control::Faults;
 use crate::filter::Filter;
@@ -200,7 +201,7 @@ fn down(shared: &Arc<Shared>, control: &Control, query: &str) -> Result<Response
     tokio::spawn(async move {
         let _down = guard;
         tokio::select! {
-            () = tokio::time::sleep(time) => {}
+            () = tokio::time::sleep_until(after(time)) => {}
             () = shared.stopping() => {}
         }
     });

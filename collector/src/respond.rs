@@ -11,8 +11,9 @@ use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep_until};
 
+use crate::clock::after;
 use crate::conn::Control;
 use crate::faults::{Answer, RetryAfter};
 
@@ -110,7 +111,7 @@ pub(crate) fn trickle(
 ) -> Response<Payload> {
     response.map(|mut payload| {
         if let Kind::Whole(body) = &mut payload.kind {
-            let (rest, pause) = (std::mem::take(body), Box::pin(sleep(step)));
+            let (rest, pause) = (std::mem::take(body), Box::pin(sleep_until(after(step))));
             payload.kind = Kind::Trickle {
                 rest,
                 step,
@@ -215,7 +216,7 @@ impl Body for Payload {
                 pause,
             } => {
                 ready!(pause.as_mut().poll(cx));
-                *pause = Box::pin(sleep(*step));
+                *pause = Box::pin(sleep_until(after(*step)));
                 rest.split_to((*step_bytes).min(rest.len()))
             }
         };

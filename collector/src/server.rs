@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
+use crate::clock::after;
 use crate::conn;
 use crate::shared::{Life, Shared};
 
@@ -123,7 +124,7 @@ async fn accept(listener: Option<&TcpListener>, down: bool) -> Option<TcpStream>
         None if down => std::future::pending().await,
         None => {}
     }
-    sleep(PAUSE).await;
+    sleep_until(after(PAUSE)).await;
     None
 }
 

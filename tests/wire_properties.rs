@@ -257,7 +257,12 @@ fn lifted(mut event: Json) -> Json {
         };
         let id = match UserId::parse(id) {
             Ok(user) if key == "user_id" => user.as_str().to_owned(),
-            _ if key == "org_id" && !id.is_empty() => id.chars().take(255).collect(),
+            _ if key == "org_id" && !id.is_empty() => {
+                let end = (0..=255)
+                    .rev()
+                    .find(|&end| id.is_char_boundary(end.min(id.len())));
+                id[..end.unwrap().min(id.len())].to_owned()
+            }
             _ => continue,
         };
         if event.get(field).is_none() {

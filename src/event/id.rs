@@ -127,7 +127,7 @@ fn random() -> u64 {
         static GENERATOR: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
     }
     GENERATOR
-        .try_with(|rng| rng.try_borrow_mut().map(|mut rng| rng.u64(..)).unwrap_or(0))
+        .try_with(|rng| rng.try_borrow_mut().map_or(0, |mut rng| rng.u64(..)))
         .unwrap_or(0)
 }
 

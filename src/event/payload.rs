@@ -160,8 +160,10 @@ impl EventKind {
     pub(crate) fn heap_bytes(&self) -> usize {
         let text = |text: &Option<Text>| text.as_ref().map_or(0, Text::heap_bytes);
         match self {
-            Self::PageView { path: one } | Self::PageLeave { path: one } => text(one),
-            Self::StateChange { key: one } | Self::Custom { name: one } => text(one),
+            Self::PageView { path: one }
+            | Self::PageLeave { path: one }
+            | Self::StateChange { key: one }
+            | Self::Custom { name: one } => text(one),
             Self::Ui {
                 component: one,
                 element: two,

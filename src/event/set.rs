@@ -231,13 +231,7 @@ impl Event {
                     .component = component;
             }
             EventKind::Ui { component: own, .. } => *own = component,
-            _ => {
-                self.extra_mut()
-                    .contexts
-                    .ui
-                    .get_or_insert_default()
-                    .component = component
-            }
+            _ => self.ui_mut().component = component,
         }
         self
     }
@@ -248,7 +242,7 @@ impl Event {
         let element = Some(element.into());
         match &mut self.kind {
             EventKind::Ui { element: own, .. } => *own = element,
-            _ => self.extra_mut().contexts.ui.get_or_insert_default().element = element,
+            _ => self.ui_mut().element = element,
         }
         self
     }
@@ -260,13 +254,7 @@ impl Event {
         let viewport = Some(viewport.into());
         match &mut self.kind {
             EventKind::Snapshot(own) => own.viewport = viewport,
-            _ => {
-                self.extra_mut()
-                    .contexts
-                    .ui
-                    .get_or_insert_default()
-                    .viewport = viewport
-            }
+            _ => self.ui_mut().viewport = viewport,
         }
         self
     }
@@ -300,13 +288,15 @@ impl Event {
     }
 
     fn vitals_mut(&mut self) -> &mut Performance {
-        match &mut self.kind {
-            EventKind::Performance(own) => own,
-            _ => {
-                let extra = Arc::make_mut(self.extra.get_or_insert_default());
-                extra.contexts.performance.get_or_insert_default()
-            }
+        if let EventKind::Performance(own) = &mut self.kind {
+            return own;
         }
+        let extra = Arc::make_mut(self.extra.get_or_insert_default());
+        extra.contexts.performance.get_or_insert_default()
+    }
+
+    fn ui_mut(&mut self) -> &mut Ui {
+        self.extra_mut().contexts.ui.get_or_insert_default()
     }
 
     /// Moves what the kind owns out of the contexts, so that no field is in both.

@@ -95,12 +95,28 @@ impl Timestamp {
         OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)
     }
 
+    /// Days since 0000-03-01, seconds of the day, nanoseconds of the second.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range of the type is the years 1677 to 2262"
+    )]
+    const fn split(self) -> (u32, u32, u32) {
+        const DAYS_TO_EPOCH: i64 = 719_468;
+        let seconds = self.0.div_euclid(NANOS_PER_SECOND);
+        let days = seconds.div_euclid(SECONDS_PER_DAY) + DAYS_TO_EPOCH;
+        let clock = seconds.rem_euclid(SECONDS_PER_DAY);
+        (
+            days as u32,
+            clock as u32,
+            self.0.rem_euclid(NANOS_PER_SECOND) as u32,
+        )
+    }
+
     /// Writes RFC 3339 into `buffer`, without an allocation.
     pub(crate) fn encode(self, buffer: &mut [u8; 30]) -> &str {
-        let seconds = self.0.div_euclid(NANOS_PER_SECOND);
-        let nanos = self.0.rem_euclid(NANOS_PER_SECOND).unsigned_abs();
-        let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_PER_DAY));
-        let clock = seconds.rem_euclid(SECONDS_PER_DAY).unsigned_abs();
+        let (days, clock, nanos) = self.split();
+        let (year, month, day) = civil_date(days);
 
         buffer.copy_from_slice(b"0000-00-00T00:00:00.000000000Z");
         digits(&mut buffer[0..4], year);
@@ -126,39 +142,31 @@ impl Timestamp {
 }
 
 /// Fills `place` with the decimal digits of `value`, zeros in front.
-fn digits(place: &mut [u8], mut value: u64) {
+fn digits(place: &mut [u8], mut value: u32) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
 }
 
-/// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar.
+/// Year, month and day of a number of days since 0000-03-01 in the Gregorian calendar.
 ///
 /// Counts in eras of 400 years (146,097 days) whose years begin in March, so that the leap day is
 /// the last day of a year.
-fn civil_date(days: i64) -> (u64, u64, u64) {
-    const DAYS_TO_EPOCH: i64 = 719_468; // from 0000-03-01
-    const DAYS_PER_ERA: i64 = 146_097;
-    let days = days + DAYS_TO_EPOCH;
-    let era = days.div_euclid(DAYS_PER_ERA);
-    let day_of_era = days.rem_euclid(DAYS_PER_ERA);
+fn civil_date(days: u32) -> (u32, u32, u32) {
+    const DAYS_PER_ERA: u32 = 146_097;
+    let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let day_of_year = day_of_era + year_of_era / 100 - year_of_era / 4 - 365 * year_of_era;
     let months_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
-    let month = if months_from_march < 10 {
-        months_from_march + 3
+    let (month, next_year) = if months_from_march < 10 {
+        (months_from_march + 3, 0)
     } else {
-        months_from_march - 9
+        (months_from_march - 9, 1)
     };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (
-        year.unsigned_abs(),
-        month.unsigned_abs(),
-        day.unsigned_abs(),
-    )
+    (era * 400 + year_of_era + next_year, month, day)
 }
 
 /// Milliseconds, rounded half away from zero; the service takes integers only.

@@ -7,17 +7,27 @@ use crate::event::value::Value;
 /// Appends text in quotes.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    escaped(out, text.as_bytes());
+    rest_of_text(out, text);
+}
+
+/// Appends text and the closing quote.
+pub(super) fn rest_of_text(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        escaped(out, bytes);
+    }
     out.push(b'"');
 }
 
 /// Appends text with whatever JSON does not allow in a string escaped.
 fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = bytes;
-    loop {
-        let plain = plain_prefix(rest);
+    while let Some(plain) = rest.iter().position(|&byte| needs_escape(byte)) {
         out.extend_from_slice(&rest[..plain]);
-        let Some(&byte) = rest.get(plain) else { return };
+        let byte = rest[plain];
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -25,7 +35,6 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             control => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
                 out.extend_from_slice(b"\\u00");
                 out.push(DIGITS[usize::from(control >> 4)]);
                 out.push(DIGITS[usize::from(control & 15)]);
@@ -33,33 +42,40 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
         }
         rest = &rest[plain + 1..];
     }
+    out.extend_from_slice(rest);
 }
 
-/// How many bytes from the first on need no escape. Looks at eight at a time.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        // the high bit of each byte that is below 0x20, or zero after the exclusive or; a borrow
-        // can only mark a byte above one that is rightly marked
-        let marked = (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash);
-        let marked = marked & HIGH;
-        if marked != 0 {
-            return at + marked.trailing_zeros() as usize / 8;
+/// Whether no byte needs an escape.
+///
+/// Nearly all text is plain, so a block is looked at without a branch for each byte, which the
+/// compiler turns into vector instructions. The last block overlaps the one before: no text of 8
+/// bytes or more has a tail.
+fn is_plain(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (blocks, _) = bytes.as_chunks::<16>();
+        for block in blocks {
+            if any_needs_escape(block) {
+                return false;
+            }
         }
-        at += 8;
+        return !any_needs_escape(last);
     }
-    at + bytes[at..]
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => !(any_needs_escape(first) | any_needs_escape(last)),
+        _ => !bytes.iter().any(|&byte| needs_escape(byte)),
+    }
+}
+
+#[inline]
+fn any_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
+    block
         .iter()
-        .take_while(|&&b| b >= 0x20 && b != b'"' && b != b'\\')
-        .count()
+        .fold(false, |any, &byte| any | needs_escape(byte))
+}
+
+#[inline]
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Appends an integer.
@@ -143,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_escaped_at_every_place_of_a_word() {
+    fn every_byte_is_escaped_at_every_place_of_any_length() {
         for code in 0..=0x7f_u8 {
-            for place in 0..20 {
-                let mut bytes = [b'x'; 20];
+            for (len, place) in (1..40).flat_map(|len| (0..len).map(move |place| (len, place))) {
+                let mut bytes = vec![b'x'; len];
                 bytes[place] = code;
                 let plain = std::str::from_utf8(&bytes).unwrap();
                 let json = written(|out| text(out, plain));

@@ -7,8 +7,10 @@
 pub(crate) struct Key {
     /// The key as it appears on the wire.
     pub(crate) name: &'static str,
-    /// Comma, quoted key, colon: what the writer copies.
+    /// Comma, quoted key, colon: what the writer puts before a number.
     pub(crate) prefix: &'static str,
+    /// The same and an opening quote: what it puts before text.
+    pub(crate) text_prefix: &'static str,
     /// Longest text in bytes; longer text is cut on a character boundary.
     pub(crate) max: usize,
 }
@@ -19,7 +21,8 @@ const ANY: usize = usize::MAX;
 macro_rules! keys {
     ($($constant:ident = $name:literal, $max:expr;)*) => {
         $(pub(crate) static $constant: Key =
-            Key { name: $name, prefix: concat!(",\"", $name, "\":"), max: $max };)*
+            Key { name: $name, prefix: concat!(",\"", $name, "\":"),
+                text_prefix: concat!(",\"", $name, "\":\""), max: $max };)*
     };
 }
 

@@ -1,6 +1,6 @@
 //! The flat wire form: one JSON object an event, keys with dots in them.
 //!
-//! This is what the ProductGraph service takes (`POST /v1/events`, each element of `events`) and
+//! This is what the service takes (`POST /v1/events`, each element of `events`) and
 //! what the web adapter sends. Integers are whole, times are RFC 3339 in UTC, texts are cut to the
 //! lengths a stored deployment accepts, absent fields are left out, zeros are kept, and no key
 //! appears twice. What the service has no field for travels in `metadata`.

@@ -80,12 +80,11 @@ impl Serialize for Entries<'_> {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Int(value) => serializer.serialize_i64(*value),
             Self::Uint(value) => serializer.serialize_u64(*value),
             Self::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
-            Self::Float(_) => serializer.serialize_unit(),
+            Self::Null | Self::Float(_) => serializer.serialize_unit(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Json(json) => json.serialize(serializer),
         }

@@ -115,6 +115,6 @@ impl Event {
 }
 
 fn text_field(out: &mut Vec<u8>, key: &Key, text: &str) {
-    out.extend_from_slice(key.prefix.as_bytes());
-    json::text(out, cut(text, key.max));
+    out.extend_from_slice(key.text_prefix.as_bytes());
+    json::rest_of_text(out, cut(text, key.max));
 }

@@ -124,8 +124,11 @@ impl<E> Ingress<E> {
 
     /// Gives up one event that was in the ring.
     fn discard(&self, admitted: Admitted<E>, reason: DropReason) {
+        let Admitted { event, weight } = admitted;
         self.dropped.add(reason, 1);
-        self.budget.release(admitted.weight as usize);
+        self.budget.release(weight as usize);
+        // Last, so that the accounts stand even if the event's own drop panics.
+        drop(event);
     }
 
     /// Empties the ring.

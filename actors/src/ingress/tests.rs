@@ -485,8 +485,8 @@ fn a_cancelled_wait_leaves_no_trace_and_hands_its_wake_up_on() {
     let mut first = Box::pin(ingress.push_wait((2, false)));
     let mut second = Box::pin(ingress.push_wait((3, false)));
     assert_eq!(poll(first.as_mut()), Poll::Pending);
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&wakes));
+    let counter = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&counter));
     assert!(
         second
             .as_mut()
@@ -494,9 +494,9 @@ fn a_cancelled_wait_leaves_no_trace_and_hands_its_wake_up_on() {
             .is_pending()
     );
     ingress.drain(1, |_, _| {});
-    assert_eq!(wakes.count(), 0, "the wake-up went to the first");
+    assert_eq!(counter.count(), 0, "the wake-up went to the first");
     drop(first);
-    assert_eq!(wakes.count(), 1);
+    assert_eq!(counter.count(), 1);
     assert_eq!(poll(second.as_mut()), Poll::Ready(None));
     drop(second);
     assert_eq!(ingress.budget().room().waiting(), 0);
@@ -512,8 +512,8 @@ fn one_large_release_serves_every_waiter_that_fits() {
     let mut waiting: Vec<_> = (0..50)
         .map(|_| Box::pin(ingress.push_wait((2, false))))
         .collect();
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&wakes));
+    let counter = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&counter));
     for push in &mut waiting {
         assert!(
             push.as_mut()
@@ -524,7 +524,7 @@ fn one_large_release_serves_every_waiter_that_fits() {
     ingress.budget().release(100);
     for (served, push) in waiting.iter_mut().enumerate() {
         assert_eq!(
-            wakes.count(),
+            counter.count(),
             served + 1,
             "each one served wakes the next, and only that"
         );

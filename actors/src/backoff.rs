@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// As good as for ever, and still a distance that can be added to any instant.
+pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A validated retry policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -59,7 +62,7 @@ impl Default for Backoff {
 impl Backoff {
     /// A policy that doubles from `base` up to `cap` and gives up `budget` after the first failure.
     ///
-    /// The floor of a wait is a tenth of `base`.
+    /// The floor of a wait is a tenth of `base`. Anything longer than a hundred years is taken as that.
     ///
     /// # Errors
     /// See [`BackoffError`].
@@ -73,6 +76,7 @@ impl Backoff {
         if budget < base {
             return Err(BackoffError::BudgetBelowBase);
         }
+        let [base, cap, budget] = [base, cap, budget].map(|wait| wait.min(FOREVER));
         Ok(Self {
             base,
             cap,
@@ -85,7 +89,7 @@ impl Backoff {
     /// Honours a destination's `Retry-After` up to `cap`. Default two minutes.
     #[must_use]
     pub fn with_retry_after_cap(mut self, cap: Duration) -> Self {
-        self.retry_after_cap = cap;
+        self.retry_after_cap = cap.min(FOREVER);
         self
     }
 
@@ -180,6 +184,18 @@ mod tests {
         assert!(policy.wait(1, Some(Duration::from_secs(7)), 0.0) >= Duration::from_secs(7));
         let day = policy.wait(1, Some(Duration::from_secs(86_400)), 1.0);
         assert!(day <= Duration::from_secs(150), "{day:?}");
+    }
+
+    #[test]
+    fn the_longest_durations_there_are_overflow_nothing() {
+        let policy = Backoff::new(Duration::MAX, Duration::MAX, Duration::MAX)
+            .map(|policy| policy.with_retry_after_cap(Duration::MAX))
+            .expect("valid");
+        let now = Instant::now();
+        for retry_after in [None, Some(Duration::MAX)] {
+            let decision = policy.decide(u32::MAX, now, now, retry_after, 1.0);
+            assert!(matches!(decision, Decision::RetryAt(at) if at > now));
+        }
     }
 
     proptest! {

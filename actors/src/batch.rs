@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::FOREVER;
 use crate::budget::{Budget, Charge};
 use crate::request::Batch;
 
@@ -112,7 +113,7 @@ impl<E> Accumulator<E> {
 
     /// When the batch being built has to close.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.oldest.map(|at| at + self.limits.max_age)
+        self.oldest.map(|at| at + self.limits.max_age.min(FOREVER))
     }
 
     /// Number of the batch that was sealed last; 0 if there was none.
@@ -122,11 +123,6 @@ impl<E> Accumulator<E> {
 
     pub(crate) fn len(&self) -> usize {
         self.events.len()
-    }
-
-    /// Gives up what is left; how many events that was.
-    pub(crate) fn give_up(&mut self) -> usize {
-        self.seal().map_or(0, |batch| batch.len())
     }
 }
 
@@ -191,6 +187,16 @@ mod tests {
             Some(2)
         );
         assert_eq!(acc.due(), None);
+    }
+
+    #[test]
+    fn an_age_without_end_is_no_overflow() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut acc = Accumulator::new(BatchLimits::new(2, Duration::MAX), Arc::clone(&budget));
+        assert!(budget.try_charge(1));
+        let now = Instant::now();
+        acc.push(1, 1, now, &mut VecDeque::new());
+        assert!(acc.due().is_some_and(|due| due > now) && acc.seal_if_due(now).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 //! attempt. What is in flight is recorded in the lane, so a restarted flusher takes it up again.
 
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
@@ -11,8 +12,8 @@ use kameo::mailbox::{MailboxReceiver, Signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::lane::{Attempt, Ended, Episode, Lane, Next};
-use crate::request::Events;
+use crate::attempt;
+use crate::lane::{Ended, Episode, Lane, News, Next};
 use crate::supervise::{Life, Lives, sleep_until};
 
 pub(crate) struct Flusher<E: Send + Sync + 'static> {
@@ -74,7 +75,9 @@ impl<E: Send + Sync + 'static> Flusher<E> {
             match self.lane.next(Instant::now()) {
                 Next::Start(attempt) => {
                     let id = attempt.id;
-                    let task = self.attempts.spawn(run(Arc::clone(&self.lane), attempt));
+                    let task = self
+                        .attempts
+                        .spawn(attempt::run(Arc::clone(&self.lane), attempt));
                     self.running.push((task.id(), id));
                     self.lane.started(id, task);
                 }
@@ -87,62 +90,65 @@ impl<E: Send + Sync + 'static> Flusher<E> {
     fn finish(&mut self, joined: Result<(Id, Ended), JoinError>) {
         let (task, ended) = match joined {
             Ok(joined) => joined,
-            Err(error) if error.is_panic() => (error.id(), Ended::Panicked),
-            Err(error) => (error.id(), Ended::Aborted),
+            Err(error) => {
+                let ended = if error.is_panic() {
+                    Ended::Panicked
+                } else {
+                    Ended::Aborted
+                };
+                let task = error.id();
+                discard(error);
+                (task, ended)
+            }
         };
         let Some(at) = self.running.iter().position(|(id, _)| *id == task) else {
             return;
         };
         let (_, id) = self.running.swap_remove(at);
-        let episode = self
+        let news = self
             .lane
             .finish(id, ended, Instant::now(), self.jitter.f64());
-        log(self.lane.name(), &episode);
+        log(self.lane.name(), &news);
     }
 }
 
-/// One attempt: encode unless that was done before, then send once.
-async fn run<E: Send + Sync + 'static>(lane: Arc<Lane<E>>, attempt: Attempt<E>) -> Ended {
-    let work = async {
-        let provider = lane.provider();
-        let (body, slices) = match attempt.body {
-            Some(body) => (body, attempt.slices),
-            None => {
-                let events = Events::from_slices(&attempt.slices);
-                let encoded = provider.encode(&events, attempt.max_bytes);
-                match lane.encoded(attempt.id, encoded) {
-                    Some(ready) => ready,
-                    None => return Ended::NothingToSend,
-                }
-            }
-        };
-        Ended::With(provider.send(body, Events::from_slices(&slices)).await)
-    };
-    tokio::time::timeout(lane.attempt_timeout(), work)
-        .await
-        .unwrap_or(Ended::TimedOut)
+/// Drops what a provider panicked with. That is the provider's code as well: it may panic again.
+fn discard(error: JoinError) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
+        std::mem::forget(worse);
+    }
 }
 
 /// One line at the start and end of an episode, never one per event.
-fn log(provider: &str, episode: &Episode) {
-    match episode {
+fn log(provider: &str, news: &News) {
+    let cause = news.cause.as_ref().map(tracing::field::display);
+    match news.episode {
         Episode::Quiet => {}
-        Episode::Failing(cause) => {
-            tracing::warn!(provider, %cause, "delivery fails; retrying");
-        }
-        Episode::Held(cause) => {
-            tracing::error!(provider, %cause, "destination refuses this client; holding events");
+        Episode::Failing => tracing::warn!(provider, cause, "delivery fails; retrying"),
+        Episode::Held => {
+            tracing::error!(
+                provider,
+                cause,
+                "destination refuses this client; holding events"
+            );
         }
         Episode::Recovered { attempts } => {
             tracing::info!(provider, failed_attempts = attempts, "delivery works again");
         }
-        Episode::Expired { events, cause } => {
-            tracing::error!(provider, events, %cause, "retry budget spent; events dropped");
-        }
-        Episode::Rejected { events, cause } => {
-            let cause = cause.as_ref().map(ToString::to_string);
-            tracing::debug!(provider, events, cause, "events rejected");
-        }
+    }
+    if let Some(events) = news.rejected {
+        tracing::warn!(provider, events, cause, "events rejected for good");
+    }
+    if let Some(events) = news.expired {
+        tracing::error!(
+            provider,
+            events,
+            cause,
+            "retry budget spent; events dropped"
+        );
+    }
+    if let Some(events) = news.evicted {
+        tracing::warn!(provider, events, "lane full; events dropped");
     }
 }
 

@@ -39,15 +39,12 @@ impl<T> Handoff<T> {
 
     /// Takes one item and hands it to `route` before anyone else can look: an observer sees it either
     /// in the queue or where `route` put it, never in between.
-    pub(crate) fn route_one(&self, route: impl FnOnce(T)) -> bool {
+    pub(crate) fn route_one<R>(&self, route: impl FnOnce(T) -> R) -> Option<R> {
         let mut queue = self.lock();
-        let Some(item) = queue.pop_front() else {
-            return false;
-        };
-        route(item);
+        let result = route(queue.pop_front()?);
         drop(queue);
         self.room.notify_one();
-        true
+        Some(result)
     }
 
     /// Runs `look` over everything that waits.
@@ -71,9 +68,9 @@ mod tests {
         handoff.fill(&mut from);
         assert_eq!(from, [3]);
         let mut seen = Vec::new();
-        while handoff.route_one(|n| seen.push(n)) {}
+        while handoff.route_one(|n| seen.push(n)).is_some() {}
         handoff.fill(&mut from);
-        assert!(from.is_empty() && handoff.route_one(|n| seen.push(n)));
+        assert!(from.is_empty() && handoff.route_one(|n| seen.push(n)).is_some());
         assert_eq!(seen, [1, 2, 3]);
     }
 }

@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod attempt;
 mod backoff;
 mod batch;
 mod budget;

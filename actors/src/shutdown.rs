@@ -254,7 +254,7 @@ async fn settle<E: Send + Sync + 'static>(
         let sealed = seal(buffer).await;
         stages.routed.reached(sealed).await;
         for lane in &stages.lanes {
-            lane.skip_waits();
+            lane.skip_waits(Instant::now());
         }
         for lane in &stages.lanes {
             loop {

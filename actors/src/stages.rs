@@ -115,17 +115,14 @@ impl<E: Send + Sync + 'static> Stages<E> {
 
     /// Offers the next sealed batch to every lane.
     pub(crate) fn route_one(&self) -> bool {
-        let mut number = 0;
-        let found = self.sealed.route_one(|batch| {
-            for lane in &self.lanes {
-                lane.offer(&batch);
-            }
-            number = batch.number;
+        let routed = self.sealed.route_one(|batch| {
+            let garbage: Vec<_> = self.lanes.iter().map(|lane| lane.offer(&batch)).collect();
+            (batch, garbage)
         });
-        if found {
-            self.routed.advance(number);
+        if let Some((batch, _)) = &routed {
+            self.routed.advance(batch.number);
         }
-        found
+        routed.is_some()
     }
 
     /// Ends the data path: everything without a verdict is given up for `reason`, attempts in flight
@@ -133,13 +130,16 @@ impl<E: Send + Sync + 'static> Stages<E> {
     pub(crate) fn close(&self, reason: DropReason) {
         self.ingress.finish(reason);
         let mut intake = self.intake();
+        let mut lost = VecDeque::new();
         if intake.closed.is_none() {
             intake.closed = Some(reason);
-            let waiting: usize = intake.outbox.drain(..).map(|b| b.len()).sum();
-            let lost = (intake.accumulator.give_up() + waiting) as u64;
-            self.given_up.add(reason, lost);
+            lost = std::mem::take(&mut intake.outbox);
+            lost.extend(intake.accumulator.seal());
+            self.given_up
+                .add(reason, lost.iter().map(|batch| batch.len() as u64).sum());
         }
         drop(intake);
+        drop(lost);
         for lane in &self.lanes {
             lane.close(reason);
         }

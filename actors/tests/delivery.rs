@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use productgraph_actors::testing::{Script, Step, Victim};
 use productgraph_actors::{
-    BatchLimits, Completion, DropReason, LaneOptions, Overflow, Pipeline, PipelineBuilder,
+    BatchLimits, Completion, DropReason, LaneOptions, Limits, Overflow, Pipeline, PipelineBuilder,
     RefuseReason, RejectReason,
 };
 
@@ -197,4 +197,39 @@ async fn after_shutdown_events_are_refused_and_counted_and_the_report_stays() {
     assert_eq!((refused.event, refused.reason), (1, RefuseReason::Closed));
     assert_eq!(pipeline.shutdown(SECOND).await, first);
     assert_eq!(pipeline.ledger().refused.get(RefuseReason::Closed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_called_everything_too_large_gets_large_events_again_once_it_takes_them()
+{
+    let plan = |_: &[u64], request| {
+        if request < 11 {
+            Step::TooLarge
+        } else {
+            Step::Deliver
+        }
+    };
+    let script = Script::limited("sink", Limits::new(1000, 1 << 20), 2048, plan);
+    let pipeline = builder()
+        .provider(script.provider())
+        .spawn()
+        .expect("spawns");
+    send_all(&pipeline, 0..10);
+    let report = pipeline.flush(60 * SECOND).await;
+    assert_eq!(
+        report.ledger.providers[0]
+            .rejected
+            .get(RejectReason::TooLarge),
+        8,
+        "{report}"
+    );
+    send_all(&pipeline, 10..500);
+    let report = pipeline.shutdown(60 * SECOND).await;
+    assert!(report.is_settled() && report.ledger.balances(), "{report}");
+    assert_eq!(report.ledger.providers[0].rejected.total(), 8, "{report}");
+    assert_eq!(report.ledger.providers[0].delivered, 492, "{report}");
+    assert!(
+        script.request_sizes().last() > Some(&1),
+        "learned the size again"
+    );
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::request::Request;
+use super::request::{Request, cut};
 use crate::provider::Outcome;
 use crate::request::Slice;
 
@@ -27,6 +27,13 @@ pub(crate) struct Attempt<E> {
     /// Present on a retry.
     pub(crate) body: Option<Bytes>,
     pub(crate) max_bytes: usize,
+}
+
+impl<E> Attempt<E> {
+    /// Leaves only the first `events` events.
+    pub(crate) fn keep_first(&mut self, events: usize) {
+        cut(&mut self.slices, events);
+    }
 }
 
 /// How an attempt ended.

@@ -5,6 +5,7 @@
 //! made here, under one short lock, without I/O and without a clock of their own.
 
 mod attempt;
+mod news;
 mod request;
 mod settle;
 mod size;
@@ -12,6 +13,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,11 +24,11 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::ingress::{Overflow, Priority};
 use crate::ledger::{DropReason, ProviderLedger};
-use crate::provider::{Encoded, Provider};
+use crate::provider::{Encoded, Limits, Provider};
 use crate::request::{Batch, Slice};
 
 pub(crate) use attempt::{Attempt, Ended, Next};
-pub(crate) use settle::Episode;
+pub(crate) use news::{Episode, News};
 use state::State;
 pub use state::{LaneState, LaneStatus};
 
@@ -47,7 +49,7 @@ pub struct LaneOptions {
     /// Longest time one attempt may take, encoding included. Default 30 s. A provider's own timeout is
     /// usually shorter; this one holds for any provider.
     pub attempt_timeout: Duration,
-    /// How often a held lane (401, 403) tries again. Default 30 s.
+    /// How often a held lane (401, 403) tries again. Default 30 s, at least 1 ms.
     pub hold_probe: Duration,
 }
 
@@ -67,6 +69,9 @@ impl Default for LaneOptions {
 /// One provider's queue, attempts and counters.
 pub(crate) struct Lane<E> {
     provider: Arc<dyn Provider<E>>,
+    /// Asked for once: no code of the provider runs outside an attempt.
+    name: String,
+    limits: Limits,
     options: LaneOptions,
     max_bytes: usize,
     priority: fn(&E) -> Priority,
@@ -87,6 +92,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let limits = provider.limits();
         Self {
             state: Mutex::new(State::new(limits.max_bytes.get())),
+            name: provider.name().to_owned(),
+            limits,
             provider: Arc::from(provider),
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
@@ -97,46 +104,55 @@ impl<E: Send + Sync + 'static> Lane<E> {
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.provider.name()
+        &self.name
     }
 
     pub(crate) fn attempt_timeout(&self) -> Duration {
         self.options.attempt_timeout
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(crate) fn provider(&self) -> &Arc<dyn Provider<E>> {
         &self.provider
     }
 
-    /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy.
-    pub(crate) fn offer(&self, batch: &Arc<Batch<E>>) {
+    /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy. What it gave
+    /// up is returned for the caller to drop where no lock is held.
+    pub(crate) fn offer(&self, batch: &Arc<Batch<E>>) -> Vec<Slice<E>> {
         let urgent = matches!(self.options.overflow, Overflow::ByPriority)
-            && batch
-                .events
-                .iter()
-                .any(|event| (self.priority)(event) == Priority::High);
+            && batch.events.iter().any(|event| self.is_urgent(event));
         let mut slice = Slice::whole(Arc::clone(batch));
         slice.urgent = urgent;
-        let evicted = self
-            .lock()
-            .offer(slice, self.max_bytes, self.options.overflow);
+        let mut state = self.lock();
+        let evicted = state.offer(slice, self.max_bytes, self.options.overflow);
+        let garbage = std::mem::take(&mut state.garbage);
+        drop(state);
         if evicted {
             self.settled.notify_waiters();
         }
         self.wake.notify_one();
+        garbage
+    }
+
+    /// A priority function that panics must not take the batch, or the other lanes' share of it, along.
+    fn is_urgent(&self, event: &E) -> bool {
+        let priority = catch_unwind(AssertUnwindSafe(|| (self.priority)(event)));
+        matches!(priority, Ok(Priority::High))
     }
 
     /// What to do now.
     pub(crate) fn next(&self, now: Instant) -> Next<E> {
-        let limits = self.provider.limits();
         self.lock()
-            .next(now, self.options.concurrency, limits.max_events.get())
+            .next(now, self.options.concurrency, self.limits.max_events.get())
     }
 
     /// Records what was encoded for attempt `id`. `None`: nothing is left to send, or the attempt is
     /// no longer known.
     pub(crate) fn encoded(&self, id: u64, encoded: Encoded) -> Option<(Bytes, Vec<Slice<E>>)> {
-        let (ready, settled) = self.lock().encoded(id, encoded);
+        let (ready, settled) = self.change(|state| state.encoded(id, encoded));
         if settled {
             self.settled.notify_waiters();
         }
@@ -144,10 +160,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
     }
 
     /// Records how attempt `id` ended; `chance` is the jitter's place from 0 to 1.
-    pub(crate) fn finish(&self, id: u64, ended: Ended, now: Instant, chance: f64) -> Episode {
-        let episode = self.lock().finish(id, ended, now, chance, &self.options);
+    pub(crate) fn finish(&self, id: u64, ended: Ended, now: Instant, chance: f64) -> News {
+        let news = self.change(|state| state.finish(id, ended, now, chance, &self.options));
         self.settled.notify_waiters();
-        episode
+        news
     }
 
     /// Puts what a dead flusher had in flight back to the front.
@@ -156,8 +172,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
     }
 
     /// Forgets the waits that are running now, once.
-    pub(crate) fn skip_waits(&self) {
-        self.lock().skip_waits();
+    pub(crate) fn skip_waits(&self, now: Instant) {
+        self.lock().skip_waits(now);
         self.wake.notify_one();
     }
 
@@ -169,7 +185,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Gives up everything that is left and refuses more. Attempts in flight are aborted.
     pub(crate) fn close(&self, reason: DropReason) {
-        let aborted = self.lock().close(reason);
+        let aborted = self.change(|state| state.close(reason));
         for task in aborted {
             task.abort();
         }
@@ -211,6 +227,16 @@ impl<E: Send + Sync + 'static> Lane<E> {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn audit(&self) -> u64 {
         self.lock().audit()
+    }
+
+    /// Changes the state, and drops what that freed once the lock is free again.
+    fn change<R>(&self, change: impl FnOnce(&mut State<E>) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let garbage = std::mem::take(&mut state.garbage);
+        drop(state);
+        drop(garbage);
+        result
     }
 
     fn lock(&self) -> MutexGuard<'_, State<E>> {

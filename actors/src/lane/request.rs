@@ -61,8 +61,8 @@ impl<E> Request<E> {
         (half(front), half(back))
     }
 
-    /// Keeps only the events whose position is `true` in `keep`.
-    pub(super) fn retain(&mut self, keep: &[bool]) {
+    /// Keeps only the events whose position is `true` in `keep`; returns the slices as they were.
+    pub(super) fn retain(&mut self, keep: &[bool]) -> Vec<Slice<E>> {
         let mut kept = Vec::new();
         let mut position = 0;
         for slice in &self.slices {
@@ -70,7 +70,7 @@ impl<E> Request<E> {
             position += slice.len();
             kept.extend(runs(slice, flags));
         }
-        self.slices = kept;
+        std::mem::replace(&mut self.slices, kept)
     }
 }
 
@@ -130,10 +130,13 @@ pub(super) fn take<E>(fresh: &mut VecDeque<Slice<E>>, max: usize) -> Vec<Slice<E
     taken
 }
 
-/// Puts slices back to the front, in order.
+/// Puts slices back to where they came from: `fresh` stays in the order of sealing, also when several
+/// requests were taken from it at once. Nearly always that is the front.
 pub(super) fn put_back<E>(fresh: &mut VecDeque<Slice<E>>, slices: Vec<Slice<E>>) {
+    let place = |slice: &Slice<E>| (slice.number(), slice.range.start);
     for slice in slices.into_iter().rev() {
-        fresh.push_front(slice);
+        let at = fresh.iter().position(|other| place(other) > place(&slice));
+        fresh.insert(at.unwrap_or(fresh.len()), slice);
     }
 }
 
@@ -180,9 +183,11 @@ mod tests {
             prop_assert_eq!(front.iter().map(Slice::len).sum::<usize>(), at.min(all.len()));
             let parts: usize = front.iter().chain(&back).map(Slice::weight).sum();
             prop_assert_eq!(parts, weight);
-            let mut fresh = VecDeque::from(back);
+            let (mut fresh, mut other) = (VecDeque::from(back.clone()), VecDeque::from(front.clone()));
             put_back(&mut fresh, front);
-            prop_assert_eq!(ids(&Vec::from(fresh)), all);
+            prop_assert_eq!(&ids(&Vec::from(fresh)), &all);
+            put_back(&mut other, back);
+            prop_assert_eq!(ids(&Vec::from(other)), all);
         }
 
         #[test]

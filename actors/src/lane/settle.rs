@@ -1,34 +1,23 @@
 //! What an ended attempt means for its events.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::LaneOptions;
 use super::attempt::Ended;
+use super::news::{Episode, News};
 use super::request::Request;
-use super::state::{Failing, State};
-use crate::backoff::Decision;
+use super::state::{Failing, Held, State};
+use crate::backoff::{Decision, FOREVER};
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Outcome, Verdict};
 
 /// A panic may be bad luck twice; the third time on the same events it is the events.
 const PANICS_BEFORE_ISOLATION: u32 = 3;
 
-/// What is worth a log line: the start and end of a run of failures, and events given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Episode {
-    /// Nothing new.
-    Quiet,
-    /// The first failure after a success.
-    Failing(Cause),
-    /// The destination began to refuse this client.
-    Held(Cause),
-    /// The first success after failures.
-    Recovered { attempts: u32 },
-    /// A request ran out of its retry budget.
-    Expired { events: usize, cause: Cause },
-    /// Events were refused for good.
-    Rejected { events: u64, cause: Option<Cause> },
-}
+/// Probing without any pause would be a busy loop.
+const SHORTEST_PROBE: Duration = Duration::from_millis(1);
 
 impl<E> State<E> {
     pub(super) fn finish(
@@ -38,60 +27,32 @@ impl<E> State<E> {
         now: Instant,
         chance: f64,
         options: &LaneOptions,
-    ) -> Episode {
+    ) -> News {
         let Some(at) = self.flights.iter().position(|f| f.id == id) else {
-            return Episode::Quiet;
+            return News::default();
         };
         let request = self.flights.swap_remove(at).request;
-        let mut retry = Retry {
+        let episode = Retry {
             state: self,
             now,
             chance,
             options,
-        };
-        match ended {
-            Ended::NothingToSend => Episode::Rejected {
-                events: 0,
-                cause: None,
-            },
-            Ended::Aborted => {
-                retry.state.again.push_front(request);
-                Episode::Quiet
-            }
-            Ended::TimedOut => retry.later(request, None, Cause::new("attempt timeout")),
-            Ended::Panicked => retry.after_panic(request),
-            Ended::With(Outcome::Delivered) => {
-                let size = (request.len(), request.weight());
-                retry.state.counts.delivered += size.0 as u64;
-                retry.state.forget(size.0, size.1);
-                retry.state.succeeded(now)
-            }
-            Ended::With(Outcome::PerEvent(verdicts)) => retry.per_event(request, &verdicts),
-            Ended::With(Outcome::Retry { not_before, cause }) => {
-                retry.later(request, not_before, cause)
-            }
-            Ended::With(Outcome::Hold { cause }) => retry.hold(request, cause),
-            Ended::With(Outcome::Split { cause }) => {
-                let len = request.body.as_ref().map_or(0, bytes::Bytes::len);
-                retry.state.size.too_large(len);
-                retry.isolate(request, RejectReason::TooLarge, cause)
-            }
-            Ended::With(Outcome::Poisoned { cause }) => {
-                retry.isolate(request, RejectReason::Poison, cause)
-            }
-            Ended::With(Outcome::Final { reason, cause }) => {
-                retry.state.reject(&request, reason);
-                Episode::Rejected {
-                    events: request.len() as u64,
-                    cause: Some(cause),
-                }
-            }
+        }
+        .settle(request, ended);
+        News {
+            episode,
+            rejected: self.rejected.tell(now),
+            expired: self.expired.tell(now),
+            evicted: self.evicted.tell(now),
+            cause: self.last_error.clone(),
         }
     }
 
-    fn reject(&mut self, request: &Request<E>, reason: RejectReason) {
+    fn reject(&mut self, request: Request<E>, reason: RejectReason, cause: Cause) {
+        self.last_error = Some(cause);
         self.counts.rejected.add(reason, request.len() as u64);
-        self.forget(request.len(), request.weight());
+        self.rejected.add(request.len() as u64);
+        self.let_go(request);
     }
 
     fn succeeded(&mut self, now: Instant) -> Episode {
@@ -105,20 +66,22 @@ impl<E> State<E> {
         }
     }
 
-    fn failed(&mut self, now: Instant, cause: &Cause, held: bool) -> Episode {
+    fn failed(&mut self, now: Instant, cause: &Cause, held: Option<Held>) -> Episode {
         self.last_error = Some(cause.clone());
         let first = self.failing.is_none();
         let failing = self.failing.get_or_insert(Failing {
             since: now,
             attempts: 0,
-            held: false,
+            held: None,
+            was_held: false,
         });
         failing.attempts += 1;
-        let newly_held = held && !failing.held;
         failing.held = held;
+        let newly_held = held.is_some() && !failing.was_held;
+        failing.was_held |= held.is_some();
         match (newly_held, first) {
-            (true, _) => Episode::Held(cause.clone()),
-            (false, true) => Episode::Failing(cause.clone()),
+            (true, _) => Episode::Held,
+            (false, true) => Episode::Failing,
             (false, false) => Episode::Quiet,
         }
     }
@@ -133,14 +96,51 @@ struct Retry<'a, E> {
 }
 
 impl<E> Retry<'_, E> {
+    fn settle(&mut self, mut request: Request<E>, ended: Ended) -> Episode {
+        if !matches!(ended, Ended::Panicked) {
+            request.panics = 0;
+        }
+        match ended {
+            Ended::NothingToSend => Episode::Quiet,
+            Ended::Aborted => {
+                self.state.again.push_front(request);
+                Episode::Quiet
+            }
+            Ended::TimedOut => self.later(request, None, Cause::new("attempt timeout")),
+            Ended::Panicked => self.after_panic(request),
+            Ended::With(Outcome::Delivered) => {
+                self.state.counts.delivered += request.len() as u64;
+                self.state.let_go(request);
+                self.state.succeeded(self.now)
+            }
+            Ended::With(Outcome::PerEvent(verdicts)) => self.per_event(request, &verdicts),
+            Ended::With(Outcome::Retry { not_before, cause }) => {
+                self.later(request, not_before, cause)
+            }
+            Ended::With(Outcome::Hold { cause }) => self.hold(request, cause),
+            Ended::With(Outcome::Split { cause }) => {
+                let len = request.body.as_ref().map_or(0, bytes::Bytes::len);
+                self.state.size.too_large(len);
+                self.isolate(request, RejectReason::TooLarge, cause)
+            }
+            Ended::With(Outcome::Poisoned { cause }) => {
+                self.isolate(request, RejectReason::Poison, cause)
+            }
+            Ended::With(Outcome::Final { reason, cause }) => {
+                self.state.reject(request, reason, cause);
+                Episode::Quiet
+            }
+        }
+    }
+
     /// Tries the same body again later, or gives it up when its time is spent.
     fn later(
         &mut self,
         mut request: Request<E>,
-        not_before: Option<std::time::Duration>,
+        not_before: Option<Duration>,
         cause: Cause,
     ) -> Episode {
-        let episode = self.state.failed(self.now, &cause, false);
+        let episode = self.state.failed(self.now, &cause, None);
         request.failures += 1;
         let since = *request.failing_since.get_or_insert(self.now);
         let backoff = &self.options.backoff;
@@ -151,40 +151,34 @@ impl<E> Retry<'_, E> {
                 episode
             }
             Decision::GiveUp => {
-                let events = request.len();
-                self.state
-                    .counts
-                    .dropped
-                    .add(DropReason::Expired, events as u64);
-                self.state.forget(events, request.weight());
-                Episode::Expired { events, cause }
+                let events = request.len() as u64;
+                self.state.counts.dropped.add(DropReason::Expired, events);
+                self.state.expired.add(events);
+                self.state.let_go(request);
+                episode
             }
         }
     }
 
     /// Keeps the request for as long as it takes; only the lane's bytes limit what waits behind it.
     fn hold(&mut self, mut request: Request<E>, cause: Cause) -> Episode {
-        let episode = self.state.failed(self.now, &cause, true);
         request.failing_since = None;
-        let spread = self
-            .options
-            .hold_probe
-            .mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
-        request.not_before = Some(self.now + spread);
+        let probe = self.options.hold_probe.clamp(SHORTEST_PROBE, FOREVER);
+        let spread = probe.mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
         self.state.again.push_front(request);
-        episode
+        let held = Held {
+            probe_at: self.now + spread,
+        };
+        self.state.failed(self.now, &cause, Some(held))
     }
 
     /// Halves a refused request until one event is left, which is then refused for good.
     fn isolate(&mut self, request: Request<E>, reason: RejectReason, cause: Cause) -> Episode {
-        self.state.last_error = Some(cause.clone());
         if request.len() <= 1 {
-            self.state.reject(&request, reason);
-            return Episode::Rejected {
-                events: 1,
-                cause: Some(cause),
-            };
+            self.state.reject(request, reason, cause);
+            return Episode::Quiet;
         }
+        self.state.last_error = Some(cause);
         let (front, back) = request.halve();
         self.state.again.push_front(back);
         self.state.again.push_front(front);
@@ -197,7 +191,7 @@ impl<E> Retry<'_, E> {
         if request.panics < PANICS_BEFORE_ISOLATION {
             return self.later(request, None, cause);
         }
-        self.state.failed(self.now, &cause, false);
+        self.state.failed(self.now, &cause, None);
         self.isolate(request, RejectReason::Panicked, cause)
     }
 
@@ -215,22 +209,19 @@ impl<E> Retry<'_, E> {
             }
         }
         let before = request.weight();
-        request.retain(&keep);
+        self.state.garbage.extend(request.retain(&keep));
         let left = request.len();
         self.state.counts.delivered += delivered;
         self.state.counts.rejected.merge(&rejected);
+        self.state.rejected.add(rejected.total());
         self.state.forget(len - left, before - request.weight());
         if left > 0 {
             request.body = None;
             return self.later(request, None, Cause::new("partly refused"));
         }
-        let recovered = self.state.succeeded(self.now);
-        match rejected.total() {
-            0 => recovered,
-            events => Episode::Rejected {
-                events,
-                cause: Some(Cause::new("refused by index")),
-            },
+        if rejected.total() > 0 {
+            self.state.last_error = Some(Cause::new("refused by index"));
         }
+        self.state.succeeded(self.now)
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Flight, Next};
+use super::news::Tally;
 use super::request::{Request, cut, put_back, take};
 use super::size::LearnedSize;
 use crate::ingress::Overflow;
@@ -73,7 +74,15 @@ pub(super) struct LaneCounts {
 pub(super) struct Failing {
     pub(super) since: Instant,
     pub(super) attempts: u32,
-    pub(super) held: bool,
+    /// Set while the last failure was a refusal of this client.
+    pub(super) held: Option<Held>,
+    pub(super) was_held: bool,
+}
+
+/// The whole lane waits, not one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) probe_at: Instant,
 }
 
 #[derive(Debug)]
@@ -88,7 +97,13 @@ pub(super) struct State<E> {
     pub(super) failing: Option<Failing>,
     pub(super) last_success: Option<Instant>,
     pub(super) last_error: Option<Cause>,
+    pub(super) rejected: Tally,
+    pub(super) expired: Tally,
+    pub(super) evicted: Tally,
     pub(super) paused: bool,
+    /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
+    /// not known here.
+    pub(super) garbage: Vec<Slice<E>>,
     closed: Option<DropReason>,
     last_id: u64,
 }
@@ -104,7 +119,11 @@ impl<E> State<E> {
             failing: None,
             last_success: None,
             last_error: None,
+            rejected: Tally::default(),
+            expired: Tally::default(),
+            evicted: Tally::default(),
             paused: false,
+            garbage: Vec::new(),
             closed: None,
             last_id: 0,
         }
@@ -116,6 +135,7 @@ impl<E> State<E> {
         self.counts.offered += events;
         if let Some(reason) = self.closed {
             self.counts.dropped.add(reason, events);
+            self.garbage.push(slice);
             return true;
         }
         self.counts.pending += events;
@@ -124,11 +144,13 @@ impl<E> State<E> {
         let mut evicted = false;
         // one batch is always taken, whatever its size: it could never be delivered otherwise
         while self.counts.pending_bytes > max_bytes && self.parts() > 1 {
-            let Some((events, weight)) = self.evict(overflow) else {
+            let Some(request) = self.evict(overflow) else {
                 break;
             };
-            self.forget(events, weight);
-            self.counts.dropped.add(DropReason::Overflow, events as u64);
+            let events = request.len() as u64;
+            self.counts.dropped.add(DropReason::Overflow, events);
+            self.evicted.add(events);
+            self.let_go(request);
             evicted = true;
         }
         evicted
@@ -138,9 +160,9 @@ impl<E> State<E> {
         self.fresh.len() + self.again.len() + self.flights.len()
     }
 
-    /// Takes one slice out, by policy. What was tried before goes last: without it the next attempt
+    /// Takes the least wanted out, by policy. What was tried before goes last: without it the next attempt
     /// would not know that it has to wait.
-    fn evict(&mut self, overflow: Overflow) -> Option<(usize, usize)> {
+    fn evict(&mut self, overflow: Overflow) -> Option<Request<E>> {
         let slice = match overflow {
             Overflow::DropNewest => self.fresh.pop_back(),
             Overflow::ByPriority => {
@@ -150,11 +172,8 @@ impl<E> State<E> {
             _ => self.fresh.pop_front(),
         };
         match slice {
-            Some(slice) => Some((slice.len(), slice.weight())),
-            None => self
-                .again
-                .pop_back()
-                .map(|request| (request.len(), request.weight())),
+            Some(slice) => Some(Request::new(vec![slice])),
+            None => self.again.pop_back(),
         }
     }
 
@@ -162,10 +181,18 @@ impl<E> State<E> {
         if self.closed.is_some() || self.paused {
             return Next::Idle;
         }
-        let held = self.failing.as_ref().is_some_and(|f| f.held);
-        let concurrency = if held { 1 } else { concurrency.max(1) };
-        if self.flights.len() >= concurrency {
+        let concurrency = concurrency.max(1);
+        let probe_at = self
+            .failing
+            .as_ref()
+            .and_then(|f| f.held)
+            .map(|held| held.probe_at);
+        let limit = if probe_at.is_some() { 1 } else { concurrency };
+        if self.flights.len() >= limit {
             return Next::Idle;
+        }
+        if let Some(at) = probe_at.filter(|at| *at > now) {
+            return Next::WaitUntil(at);
         }
         // in order, a waiting request holds up everything behind it
         let considered = if concurrency == 1 {
@@ -173,11 +200,11 @@ impl<E> State<E> {
         } else {
             self.again.len()
         };
-        let ready = self
-            .again
-            .iter()
-            .take(considered)
-            .position(|r| !r.is_waiting(now));
+        let bodies = self.flights.len() + self.again.iter().filter(|r| r.body.is_some()).count();
+        let has_place =
+            |r: &Request<E>| concurrency == 1 || r.body.is_some() || bodies < concurrency;
+        let is_ready = |r: &Request<E>| !r.is_waiting(now) && has_place(r);
+        let ready = self.again.iter().take(considered).position(is_ready);
         if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
             return self.start(request);
         }
@@ -185,13 +212,15 @@ impl<E> State<E> {
             let request = Request::new(take(&mut self.fresh, max_events));
             return self.start(request);
         }
-        let earliest = self
+        let waiting = self
             .again
             .iter()
             .take(considered)
+            .filter(|r| r.is_waiting(now));
+        waiting
             .filter_map(|r| r.not_before)
-            .min();
-        earliest.map_or(Next::Idle, Next::WaitUntil)
+            .min()
+            .map_or(Next::Idle, Next::WaitUntil)
     }
 
     fn start(&mut self, mut request: Request<E>) -> Next<E> {
@@ -252,13 +281,14 @@ impl<E> State<E> {
         }
         let refused = rejected.total();
         if refused > 0 {
-            request.retain(&keep);
+            self.garbage.extend(request.retain(&keep));
         }
         let weight = before - request.weight();
         request.body = Some(encoded.body.clone());
         let since = request.failing_since;
         let to_send = (!request.slices.is_empty()).then(|| (encoded.body, request.slices.clone()));
         self.counts.rejected.merge(&rejected);
+        self.rejected.add(refused);
         self.counts.pending -= refused;
         self.counts.pending_bytes -= weight;
         self.return_tail(tail, since);
@@ -292,9 +322,12 @@ impl<E> State<E> {
         }
     }
 
-    pub(super) fn skip_waits(&mut self) {
+    pub(super) fn skip_waits(&mut self, now: Instant) {
         for request in &mut self.again {
             request.not_before = None;
+        }
+        if let Some(held) = self.failing.as_mut().and_then(|f| f.held.as_mut()) {
+            held.probe_at = now;
         }
     }
 
@@ -306,9 +339,19 @@ impl<E> State<E> {
         self.counts.dropped.add(reason, self.counts.pending);
         self.counts.pending = 0;
         self.counts.pending_bytes = 0;
-        self.fresh = VecDeque::new();
-        self.again = VecDeque::new();
-        self.flights.drain(..).filter_map(|f| f.task).collect()
+        let (flights, tasks): (Vec<_>, Vec<_>) =
+            self.flights.drain(..).map(|f| (f.request, f.task)).unzip();
+        self.garbage.extend(std::mem::take(&mut self.fresh));
+        let requests = std::mem::take(&mut self.again).into_iter().chain(flights);
+        self.garbage
+            .extend(requests.flat_map(|request| request.slices));
+        tasks.into_iter().flatten().collect()
+    }
+
+    /// The events of `request` have left this lane.
+    pub(super) fn let_go(&mut self, request: Request<E>) {
+        self.forget(request.len(), request.weight());
+        self.garbage.extend(request.slices);
     }
 
     /// `events` of `weight` bytes have left this lane.
@@ -328,7 +371,7 @@ impl<E> State<E> {
         let state = match &self.failing {
             _ if self.closed.is_some() => LaneState::Closed,
             _ if self.paused => LaneState::Paused,
-            Some(failing) if failing.held => LaneState::Held,
+            Some(failing) if failing.held.is_some() => LaneState::Held,
             Some(_) => LaneState::Retrying,
             None => LaneState::Healthy,
         };

@@ -1,0 +1,61 @@
+//! One attempt: encode unless that was done before, then send once. Runs on a task of its own.
+
+use std::sync::Arc;
+
+use crate::lane::{Attempt, Ended, Lane};
+use crate::ledger::RejectReason;
+use crate::provider::Encoded;
+use crate::request::Events;
+
+pub(crate) async fn run<E>(lane: Arc<Lane<E>>, mut attempt: Attempt<E>) -> Ended
+where
+    E: Send + Sync + 'static,
+{
+    let work = async {
+        let (body, slices) = match attempt.body.take() {
+            Some(body) => (body, attempt.slices),
+            None => {
+                let id = attempt.id;
+                match lane.encoded(id, encode(&lane, attempt)) {
+                    Some(ready) => ready,
+                    None => return Ended::NothingToSend,
+                }
+            }
+        };
+        Ended::With(
+            lane.provider()
+                .send(body, Events::from_slices(&slices))
+                .await,
+        )
+    };
+    tokio::time::timeout(lane.attempt_timeout(), work)
+        .await
+        .unwrap_or(Ended::TimedOut)
+}
+
+/// Encodes, and does not let a learned size refuse an event: it says how much to send at once, not
+/// what can never be sent. An event over it travels alone, so that the destination itself decides.
+fn encode<E: Send + Sync + 'static>(lane: &Lane<E>, mut attempt: Attempt<E>) -> Encoded {
+    let provider = lane.provider();
+    let encoded = provider.encode(&Events::from_slices(&attempt.slices), attempt.max_bytes);
+    let limit = lane.limits().max_bytes.get();
+    if attempt.max_bytes >= limit {
+        return encoded;
+    }
+    let too_large = encoded
+        .refused
+        .iter()
+        .filter(|(_, why)| *why == RejectReason::TooLarge);
+    let max_bytes = match too_large.map(|(position, _)| *position).min() {
+        None => return encoded,
+        Some(0) => {
+            attempt.keep_first(1);
+            limit
+        }
+        Some(before) => {
+            attempt.keep_first(before);
+            attempt.max_bytes
+        }
+    };
+    provider.encode(&Events::from_slices(&attempt.slices), max_bytes)
+}

@@ -22,11 +22,20 @@ where
                 }
             }
         };
-        Ended::With(
-            lane.provider()
-                .send(body, Events::from_slices(&slices))
-                .await,
-        )
+        let events = Events::from_slices(&slices);
+        let bytes = body.len();
+        let outcome = lane.provider().send(body, events).await;
+        if lane.logs_requests() {
+            let outcome = outcome.to_string();
+            tracing::info!(
+                provider = lane.name(),
+                events = events.len(),
+                bytes,
+                outcome,
+                "sent"
+            );
+        }
+        Ended::With(outcome)
     };
     tokio::time::timeout(lane.attempt_timeout(), work)
         .await

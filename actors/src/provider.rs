@@ -122,6 +122,30 @@ pub enum Outcome {
     },
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivered => f.write_str("delivered"),
+            Self::PerEvent(verdicts) => {
+                let count =
+                    |wanted: fn(&Verdict) -> bool| verdicts.iter().filter(|v| wanted(v)).count();
+                let delivered = count(|v| matches!(v, Verdict::Delivered));
+                let rejected = count(|v| matches!(v, Verdict::Rejected(_)));
+                let again = verdicts.len() - delivered - rejected;
+                write!(
+                    f,
+                    "delivered {delivered}, rejected {rejected}, again {again}"
+                )
+            }
+            Self::Retry { cause, .. } => write!(f, "failed ({cause})"),
+            Self::Split { cause } => write!(f, "too large ({cause})"),
+            Self::Poisoned { cause } => write!(f, "refused as a whole ({cause})"),
+            Self::Hold { cause } => write!(f, "held ({cause})"),
+            Self::Final { reason, cause } => write!(f, "rejected as {reason} ({cause})"),
+        }
+    }
+}
+
 /// What became of one event at one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -13,8 +13,9 @@ use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
 use crate::lane::{Lane, LaneOptions};
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
-use crate::shutdown::{AllLives, Setup, Shutdown};
+use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
+use crate::watch::Watch;
 
 /// Worker threads of the engine's own runtime: a provider that blocks one leaves the other.
 const WORKERS: usize = 2;
@@ -162,16 +163,17 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         let lives = Arc::new(AllLives::new(lanes.len()));
         let stages = Arc::new(Stages::new(ingress, batch, lanes));
         let finale = Arc::new(Finale::new());
-        let setup = Setup {
+        let engine = Engine {
             stages: Arc::clone(&stages),
             lives: Arc::clone(&lives),
             finale: Arc::clone(&finale),
         };
         let root = {
             let _inside = handle.enter();
-            Shutdown::spawn(setup)
+            Shutdown::spawn(engine)
         };
-        Ok(Pipeline::new(stages, lives, finale, root, own))
+        let watch = Watch::of(&handle);
+        Ok(Pipeline::new(stages, lives, finale, root, watch, own))
     }
 }
 

@@ -1,38 +1,73 @@
 //! The one end of an engine: whoever gets there first writes the report, everyone reads it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backoff::FOREVER;
 use crate::ledger::Ledger;
 use crate::report::{Completion, Report};
 
 #[derive(Debug)]
 pub(crate) struct Finale {
-    begun: Mutex<Option<Instant>>,
+    asked: OnceLock<Asked>,
+    begun: OnceLock<Instant>,
     report: Mutex<Option<Report>>,
     written: Condvar,
     read: Notify,
 }
 
+/// The first request to end, in real time. Later ones change nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    at: std::time::Instant,
+    pub(crate) timeout: Duration,
+}
+
+impl Asked {
+    pub(crate) fn deadline(&self) -> std::time::Instant {
+        self.at + self.timeout
+    }
+}
+
 impl Finale {
     pub(crate) fn new() -> Self {
         Self {
-            begun: Mutex::new(None),
+            asked: OnceLock::new(),
+            begun: OnceLock::new(),
             report: Mutex::new(None),
             written: Condvar::new(),
             read: Notify::new(),
         }
     }
 
-    /// Notes when the end began.
+    /// Notes that somebody wants the end within `timeout`; what the first one wanted, and whether
+    /// this is the first.
+    pub(crate) fn ask(&self, timeout: Duration) -> (Asked, bool) {
+        let mut first = false;
+        let asked = self.asked.get_or_init(|| {
+            first = true;
+            Asked {
+                at: std::time::Instant::now(),
+                timeout: timeout.min(FOREVER),
+            }
+        });
+        (*asked, first)
+    }
+
+    /// Notes when the engine began to end, on its own clock.
     pub(crate) fn begin(&self, now: Instant) {
-        self.begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(now);
+        self.begun.get_or_init(|| now);
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (self.begun.get(), self.asked.get()) {
+            (Some(begun), _) => begun.elapsed(),
+            (None, Some(asked)) => asked.at.elapsed(),
+            (None, None) => Duration::ZERO,
+        }
     }
 
     /// Ends, unless that happened before. `close` closes everything and returns the last accounts.
@@ -42,13 +77,11 @@ impl Finale {
             Some(report) => report.clone(),
             None => {
                 let ledger = close();
-                let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-                let elapsed = begun.map_or(Duration::ZERO, |at| at.elapsed());
                 report
                     .insert(Report {
                         ledger,
                         completion,
-                        elapsed,
+                        elapsed: self.elapsed(),
                     })
                     .clone()
             }
@@ -75,8 +108,9 @@ impl Finale {
         }
     }
 
-    /// Waits on this thread, for at most `limit` of real time.
-    pub(crate) fn wait(&self, limit: Duration) -> Option<Report> {
+    /// Waits on this thread until `end` at the latest.
+    pub(crate) fn wait_until(&self, end: std::time::Instant) -> Option<Report> {
+        let limit = end.saturating_duration_since(std::time::Instant::now());
         let report = self.lock();
         let (report, _) = self
             .written

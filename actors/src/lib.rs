@@ -49,6 +49,7 @@ mod supervise;
 mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod watch;
 
 pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;

@@ -11,16 +11,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::builder::PipelineBuilder;
-use crate::finale::Finale;
+use crate::finale::{Asked, Finale};
 use crate::lane::LaneStatus;
 use crate::ledger::{DropReason, Ledger};
 use crate::report::{Completion, Report};
 use crate::sender::Sender;
-use crate::shutdown::{AllLives, Drain, Flush, Shutdown, Stop};
+use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
-
-/// By how much the engine may miss its own deadline before the report is written without it.
-const GRACE: Duration = Duration::from_millis(25);
+use crate::watch::{Watch, on_thread};
 
 /// A running delivery engine.
 ///
@@ -32,6 +30,7 @@ pub struct Pipeline<E: Send + Sync + 'static> {
     lives: Arc<AllLives>,
     finale: Arc<Finale>,
     root: ActorRef<Shutdown<E>>,
+    watch: Watch,
     own: Option<Runtime>,
 }
 
@@ -47,6 +46,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         lives: Arc<AllLives>,
         finale: Arc<Finale>,
         root: ActorRef<Shutdown<E>>,
+        watch: Watch,
         own: Option<Runtime>,
     ) -> Self {
         Self {
@@ -54,6 +54,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             lives,
             finale,
             root,
+            watch,
             own,
         }
     }
@@ -66,13 +67,26 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// Settles everything accepted before this call, or as much as `timeout` allows. Waits that are
     /// running are skipped once. Works on any executor.
     pub async fn flush(&self, timeout: Duration) -> Report {
+        let start = std::time::Instant::now();
         let (reply, report) = oneshot::channel();
-        // a refused message drops the sender, which the receiver sees
-        let _ = self.root.tell(Flush { timeout, reply }).await;
-        match report.await {
-            Ok(report) => report,
-            // the end came first
-            Err(_) => self.end(Completion::Abandoned, DropReason::Abandoned),
+        let answer = async {
+            // a refused message drops the sender, which the receiver sees
+            let _ = self.root.tell(Flush { timeout, reply }).await;
+            report.await
+        };
+        let (_armed, overdue) = self.watch.alarm(timeout);
+        let completion = tokio::select! { biased;
+            answer = answer => match answer.ok().or_else(|| self.finale.report()) {
+                Some(report) => return report,
+                None => Completion::Abandoned,
+            },
+            report = self.finale.reached() => return report,
+            Ok(()) = overdue => self.deadline_passed(),
+        };
+        Report {
+            ledger: self.ledger(),
+            completion,
+            elapsed: start.elapsed(),
         }
     }
 
@@ -83,10 +97,14 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         if let Some(report) = self.finale.report() {
             return report;
         }
-        self.stages.ingress.close();
-        self.watch_deadline(timeout);
-        if self.root.tell(Drain { timeout }).await.is_err() {
-            return self.end(Completion::Abandoned, DropReason::Abandoned);
+        let Asked { timeout, .. } = self.ask_to_end(timeout);
+        tokio::select! { biased;
+            told = self.root.tell(Drain { timeout }) => {
+                if told.is_err() {
+                    return self.end(Completion::Abandoned, DropReason::Abandoned);
+                }
+            }
+            report = self.finale.reached() => return report,
         }
         self.finale.reached().await
     }
@@ -97,20 +115,26 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         if let Some(report) = self.finale.report() {
             return report;
         }
-        self.stages.ingress.close();
-        let mut drain = Drain { timeout };
-        loop {
-            match self.root.tell(drain).try_send() {
-                Ok(()) => break,
-                Err(SendError::MailboxFull(back)) => {
-                    drain = back;
-                    self.finale.wait(Duration::from_millis(1));
-                }
-                Err(_) => return self.end(Completion::Abandoned, DropReason::Abandoned),
+        let asked = self.ask_to_end(timeout);
+        let end = self.watch.overdue(asked.deadline());
+        let mut drain = Drain {
+            timeout: asked.timeout,
+        };
+        while let Err(error) = self.root.tell(drain).try_send() {
+            let SendError::MailboxFull(back) = error else {
+                return self.end(Completion::Abandoned, DropReason::Abandoned);
+            };
+            drain = back;
+            let soon = std::time::Instant::now() + Duration::from_millis(1);
+            if let Some(report) = self.finale.wait_until(end.min(soon)) {
+                return report;
+            }
+            if soon > end {
+                return self.overdue();
             }
         }
         self.finale
-            .wait(timeout.saturating_add(GRACE))
+            .wait_until(end)
             .unwrap_or_else(|| self.overdue())
     }
 
@@ -169,35 +193,36 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         overdue(&self.stages, &self.finale)
     }
 
-    /// A provider that blocks every worker of the engine's own runtime also blocks its clock: a plain
-    /// thread keeps the deadline then. An attached runtime has a clock that may be paused; there the
-    /// runtime's own timer has to do.
-    fn watch_deadline(&self, timeout: Duration) {
-        if self.own.is_none() {
-            return;
+    /// Closes the intake, and has a plain thread keep the deadline of the first caller.
+    fn ask_to_end(&self, timeout: Duration) -> Asked {
+        self.stages.ingress.close();
+        let (asked, first) = self.finale.ask(timeout);
+        if first {
+            let end = self.watch.overdue(asked.deadline());
+            let (stages, finale) = (Arc::clone(&self.stages), Arc::clone(&self.finale));
+            // without a thread to spare the runtime's timer is all there is
+            on_thread(move || {
+                if finale.wait_until(end).is_none() {
+                    overdue(&stages, &finale);
+                }
+            });
         }
-        let stages = Arc::clone(&self.stages);
-        let finale = Arc::clone(&self.finale);
-        let watch = move || {
-            if finale.wait(timeout.saturating_add(GRACE)).is_none() {
-                overdue(&stages, &finale);
-            }
-        };
-        // without a thread to spare the runtime's timer is all there is
-        let _ = std::thread::Builder::new()
-            .name("productgraph-deadline".to_owned())
-            .spawn(watch);
+        asked
+    }
+
+    fn deadline_passed(&self) -> Completion {
+        deadline_passed(&self.stages)
     }
 }
 
+fn deadline_passed<E: Send + Sync + 'static>(stages: &Stages<E>) -> Completion {
+    let pending = stages.ledger().providers.into_iter();
+    let unsettled = pending.filter(|p| p.pending > 0).map(|p| p.name).collect();
+    Completion::DeadlinePassed { unsettled }
+}
+
 fn overdue<E: Send + Sync + 'static>(stages: &Stages<E>, finale: &Finale) -> Report {
-    let pending = stages
-        .ledger()
-        .providers
-        .into_iter()
-        .filter(|p| p.pending > 0);
-    let unsettled = pending.map(|p| p.name).collect();
-    finale.end(Completion::DeadlinePassed { unsettled }, || {
+    finale.end(deadline_passed(stages), || {
         stages.close(DropReason::Deadline);
         stages.ledger()
     })
@@ -239,8 +264,7 @@ impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
                 );
             }
         }
-        // the actors' strong references keep them alive: tell them
-        let _ = self.root.tell(Stop).try_send();
+        // the actors see the report and stop
         if let Some(own) = self.own.take() {
             own.shutdown_background();
         }

@@ -15,8 +15,9 @@ use kameo::message::{Context, Message};
 use kameo::supervision::{RestartPolicy, SupervisionStrategy};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use crate::backoff::FOREVER;
 use crate::buffer::{Buffer, Seal};
 use crate::fanout::FanOut;
 use crate::finale::Finale;
@@ -47,30 +48,27 @@ impl AllLives {
     }
 }
 
-/// What the Shutdown actor is made of.
-pub(crate) struct Setup<E: Send + Sync + 'static> {
+/// What the Shutdown actor is made of. Dropping it ends the engine, if nobody did before: its runtime
+/// was dropped under it, perhaps before the actor ran at all.
+pub(crate) struct Engine<E: Send + Sync + 'static> {
     pub(crate) stages: Arc<Stages<E>>,
     pub(crate) lives: Arc<AllLives>,
     pub(crate) finale: Arc<Finale>,
 }
 
 pub(crate) struct Shutdown<E: Send + Sync + 'static> {
-    setup: LastResort<E>,
+    engine: Engine<E>,
     children: Arc<Children<E>>,
-    /// Flushes and the drain that are under way. The drain answers `true`: it is time to stop.
-    under_way: JoinSet<bool>,
+    /// Flushes and the drain that are under way.
+    under_way: JoinSet<()>,
     draining: bool,
 }
 
-/// Ends the engine when its runtime is dropped under it: nobody else would.
-struct LastResort<E: Send + Sync + 'static>(Setup<E>);
-
-impl<E: Send + Sync + 'static> Drop for LastResort<E> {
+impl<E: Send + Sync + 'static> Drop for Engine<E> {
     fn drop(&mut self) {
-        let stages = &self.0.stages;
-        self.0.finale.end(Completion::Abandoned, || {
-            stages.close(DropReason::Abandoned);
-            stages.ledger()
+        self.finale.end(Completion::Abandoned, || {
+            self.stages.close(DropReason::Abandoned);
+            self.stages.ledger()
         });
     }
 }
@@ -102,11 +100,8 @@ pub(crate) struct Drain {
     pub(crate) timeout: Duration,
 }
 
-/// Stops the actors; nothing is drained.
-pub(crate) struct Stop;
-
 impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
-    type Args = Setup<E>;
+    type Args = Engine<E>;
     type Error = Infallible;
 
     fn name() -> &'static str {
@@ -117,15 +112,18 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
         SupervisionStrategy::OneForOne
     }
 
-    async fn on_start(setup: Self::Args, me: ActorRef<Self>) -> Result<Self, Self::Error> {
-        let mut flushers = Vec::with_capacity(setup.stages.lanes.len());
-        for (lane, lives) in setup.stages.lanes.iter().zip(&setup.lives.flushers) {
+    async fn on_start(engine: Self::Args, me: ActorRef<Self>) -> Result<Self, Self::Error> {
+        let mut flushers = Vec::with_capacity(engine.stages.lanes.len());
+        for (lane, lives) in engine.stages.lanes.iter().zip(&engine.lives.flushers) {
             let args = (Arc::clone(lane), Arc::clone(lives));
             flushers.push(supervised::<E, Flusher<E>>(&me, args).await);
         }
-        let args = (Arc::clone(&setup.stages), Arc::clone(&setup.lives.fan_out));
+        let args = (
+            Arc::clone(&engine.stages),
+            Arc::clone(&engine.lives.fan_out),
+        );
         let fan_out = supervised::<E, FanOut<E>>(&me, args).await;
-        let args = (Arc::clone(&setup.stages), Arc::clone(&setup.lives.buffer));
+        let args = (Arc::clone(&engine.stages), Arc::clone(&engine.lives.buffer));
         let buffer = supervised::<E, Buffer<E>>(&me, args).await;
         let children = Arc::new(Children {
             buffer,
@@ -133,7 +131,7 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
             flushers,
         });
         Ok(Self {
-            setup: LastResort(setup),
+            engine,
             children,
             under_way: JoinSet::new(),
             draining: false,
@@ -147,11 +145,9 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
     ) -> Result<Option<Signal<Self>>, Self::Error> {
         loop {
             tokio::select! { biased;
-                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
-                    if matches!(ended, Ok(true)) {
-                        return Ok(None);
-                    }
-                }
+                // whoever wrote the report: the actors are no longer needed
+                _ = self.engine.finale.reached() => return Ok(None),
+                Some(_) = self.under_way.join_next(), if !self.under_way.is_empty() => {}
                 signal = mailbox.recv() => return Ok(signal),
             }
         }
@@ -195,19 +191,20 @@ impl<E: Send + Sync + 'static> Message<Flush> for Shutdown<E> {
     type Reply = ();
 
     async fn handle(&mut self, flush: Flush, _: &mut Context<Self, Self::Reply>) {
-        let stages = Arc::clone(&self.setup.0.stages);
+        let stages = Arc::clone(&self.engine.stages);
         let children = Arc::clone(&self.children);
+        let finale = Arc::clone(&self.engine.finale);
         self.under_way.spawn(async move {
             let start = Instant::now();
             let completion = settle(&stages, &children.buffer, after(flush.timeout)).await;
-            let elapsed = start.elapsed();
-            // the caller may have gone; the flush happened all the same
-            let _ = flush.reply.send(Report {
+            // an end meanwhile settled everything in its own way
+            let report = finale.report().unwrap_or_else(|| Report {
                 ledger: stages.ledger(),
                 completion,
-                elapsed,
+                elapsed: start.elapsed(),
             });
-            false
+            // the caller may have gone; the flush happened all the same
+            let _ = flush.reply.send(report);
         });
     }
 }
@@ -219,9 +216,9 @@ impl<E: Send + Sync + 'static> Message<Drain> for Shutdown<E> {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        let stages = Arc::clone(&self.setup.0.stages);
+        let stages = Arc::clone(&self.engine.stages);
         let children = Arc::clone(&self.children);
-        let finale = Arc::clone(&self.setup.0.finale);
+        let finale = Arc::clone(&self.engine.finale);
         let deadline = after(drain.timeout);
         finale.begin(Instant::now());
         self.under_way.spawn(async move {
@@ -231,16 +228,7 @@ impl<E: Send + Sync + 'static> Message<Drain> for Shutdown<E> {
                 stages.close(DropReason::Deadline);
                 stages.ledger()
             });
-            true
         });
-    }
-}
-
-impl<E: Send + Sync + 'static> Message<Stop> for Shutdown<E> {
-    type Reply = ();
-
-    async fn handle(&mut self, _: Stop, ctx: &mut Context<Self, Self::Reply>) {
-        ctx.stop();
     }
 }
 
@@ -250,43 +238,41 @@ async fn settle<E: Send + Sync + 'static>(
     buffer: &ActorRef<Buffer<E>>,
     deadline: Instant,
 ) -> Completion {
-    let work = async {
+    let hand_over = async {
         let sealed = seal(buffer).await;
         stages.routed.reached(sealed).await;
+        sealed
+    };
+    let Ok(sealed) = timeout_at(deadline, hand_over).await else {
+        // what did not even reach the lanes is missing at all of them
+        let pending = stages.ledger().providers.into_iter();
+        let unsettled = pending.filter(|p| p.pending > 0).map(|p| p.name).collect();
+        return Completion::DeadlinePassed { unsettled };
+    };
+    for lane in &stages.lanes {
+        lane.skip_waits(Instant::now());
+    }
+    let lanes = async {
         for lane in &stages.lanes {
-            lane.skip_waits(Instant::now());
-        }
-        for lane in &stages.lanes {
-            loop {
-                let settled = lane.settled.notified();
-                tokio::pin!(settled);
-                settled.as_mut().enable();
-                if !lane.is_pending_through(sealed) {
-                    break;
-                }
-                settled.await;
-            }
+            lane.settled_through(sealed).await;
         }
     };
-    match tokio::time::timeout_at(deadline, work).await {
-        Ok(()) => Completion::Settled,
-        Err(_) => {
-            let ledger = stages.ledger();
-            let unsettled = ledger
-                .providers
-                .into_iter()
-                .filter(|p| p.pending > 0)
-                .map(|p| p.name)
-                .collect();
-            Completion::DeadlinePassed { unsettled }
-        }
+    if timeout_at(deadline, lanes).await.is_ok() {
+        return Completion::Settled;
+    }
+    // not those that are only busy with what came later
+    let unsettled = stages
+        .lanes
+        .iter()
+        .filter(|lane| lane.is_pending_through(sealed));
+    Completion::DeadlinePassed {
+        unsettled: unsettled.map(|lane| lane.name().to_owned()).collect(),
     }
 }
 
 /// An instant that far away, or as far as the clock goes.
 fn after(timeout: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-    Instant::now() + timeout.min(FAR)
+    Instant::now() + timeout.min(FOREVER)
 }
 
 /// Asks until it is answered: a buffer that is restarted loses the question, not the events.

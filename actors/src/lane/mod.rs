@@ -83,7 +83,7 @@ pub(crate) struct Lane<E> {
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
     /// Something was settled, given up or closed.
-    pub(crate) settled: Notify,
+    settled: Notify,
 }
 
 impl<E: Send + Sync + 'static> Lane<E> {
@@ -205,6 +205,19 @@ impl<E: Send + Sync + 'static> Lane<E> {
     pub(crate) fn started(&self, id: u64, task: tokio::task::AbortHandle) {
         if let Some(task) = self.lock().started(id, task) {
             task.abort();
+        }
+    }
+
+    /// Waits until no event of batch `number` or an earlier one is without a verdict.
+    pub(crate) async fn settled_through(&self, number: u64) {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if !self.is_pending_through(number) {
+                return;
+            }
+            settled.await;
         }
     }
 

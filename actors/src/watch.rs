@@ -1,0 +1,74 @@
+//! Deadlines kept in real time, for when the engine's runtime cannot keep them itself.
+//!
+//! A provider that blocks every worker of a runtime blocks its timers too, and a runtime that nobody
+//! drives has none. A plain thread keeps the deadline then.
+
+use std::convert::Infallible;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+
+use crate::backoff::FOREVER;
+
+/// By how much an engine may miss its own deadline before somebody else acts.
+const GRACE: Duration = Duration::from_millis(25);
+/// The same where the engine's clock may be paused, so that real time means little.
+const PAUSABLE_GRACE: Duration = Duration::from_secs(1);
+
+/// How far an engine's own timers can be relied on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pausable: bool,
+}
+
+/// Keeps an alarm alive; dropping it calls the alarm off.
+pub(crate) struct Armed {
+    _called_off: Option<mpsc::Sender<Infallible>>,
+}
+
+impl Watch {
+    /// For an engine that runs on `runtime`. Only the clock of a current-thread runtime can be paused.
+    pub(crate) fn of(runtime: &Handle) -> Self {
+        Self {
+            pausable: is_current_thread(runtime),
+        }
+    }
+
+    /// When to act for an engine that should have ended at `deadline`.
+    pub(crate) fn overdue(self, deadline: Instant) -> Instant {
+        deadline + if self.pausable { PAUSABLE_GRACE } else { GRACE }
+    }
+
+    /// Something to await that resolves when an answer due within `timeout` is overdue; never if no
+    /// thread can be had.
+    pub(crate) fn alarm(self, timeout: Duration) -> (Armed, oneshot::Receiver<()>) {
+        let (ring, rings) = oneshot::channel();
+        let caller_drives = || Handle::try_current().is_ok_and(|here| is_current_thread(&here));
+        if self.pausable && caller_drives() {
+            return (Armed { _called_off: None }, rings);
+        }
+        let at = self.overdue(Instant::now() + timeout.min(FOREVER));
+        let (called_off, wait) = mpsc::channel();
+        let armed = on_thread(move || {
+            let left = at.saturating_duration_since(Instant::now());
+            if wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // the caller may have gone
+                let _ = ring.send(());
+            }
+        });
+        let _called_off = armed.then_some(called_off);
+        (Armed { _called_off }, rings)
+    }
+}
+
+/// Runs `work` on a thread of its own, if one can be had.
+pub(crate) fn on_thread(work: impl FnOnce() + Send + 'static) -> bool {
+    let name = "productgraph-deadline".to_owned();
+    std::thread::Builder::new().name(name).spawn(work).is_ok()
+}
+
+fn is_current_thread(runtime: &Handle) -> bool {
+    matches!(runtime.runtime_flavor(), RuntimeFlavor::CurrentThread)
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,6 +51,23 @@ pub enum Step {
     After(Duration, Box<Step>),
 }
 
+/// What a scripted provider does when it is to encode. All but the first break the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// As many events as fit; one that does not fit alone is refused.
+    Honest,
+    /// Consumes nothing.
+    Nothing,
+    /// Says that it consumed more events than there are.
+    TooMany,
+    /// Refuses events at positions that it did not consume, and one of them twice.
+    Elsewhere,
+    /// Panics.
+    Panic,
+}
+
+type EncodePlan<E> = dyn Fn(&[E], u64) -> Encoding + Send + Sync;
 type Plan<E> = dyn Fn(&[E], u64) -> Step + Send + Sync;
 
 /// A scripted provider, and what it got. Clones share one log.
@@ -63,6 +80,9 @@ struct Inner<E> {
     limits: Limits,
     event_bytes: usize,
     plan: Box<Plan<E>>,
+    encoding: OnceLock<Box<EncodePlan<E>>>,
+    encoded: AtomicU64,
+    answers: Mutex<Vec<(Vec<E>, Step)>>,
     requests: AtomicU64,
     sizes: Mutex<Vec<usize>>,
     delivered: Mutex<Vec<E>>,
@@ -92,11 +112,23 @@ impl<E: Clone + Send + Sync + 'static> Script<E> {
                 limits,
                 event_bytes,
                 plan: Box::new(plan),
+                encoding: OnceLock::new(),
+                encoded: AtomicU64::new(0),
+                answers: Mutex::default(),
                 requests: AtomicU64::new(0),
                 sizes: Mutex::default(),
                 delivered: Mutex::default(),
             }),
         }
+    }
+
+    /// Encodes as `plan` says for the events offered and the number of the call, from 0. Only the first
+    /// plan counts.
+    #[must_use]
+    pub fn encoding(self, plan: impl Fn(&[E], u64) -> Encoding + Send + Sync + 'static) -> Self {
+        // a second plan is ignored, as documented
+        let _ = self.inner.encoding.set(Box::new(plan));
+        self
     }
 
     /// The provider to give to a pipeline.
@@ -111,6 +143,14 @@ impl<E: Clone + Send + Sync + 'static> Script<E> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The requests that were answered, from number `from` on, with what they were answered. Waits
+    /// are left out, and so is what was given up before its answer.
+    pub fn answers(&self, from: usize) -> Vec<(Vec<E>, Step)> {
+        let answers = self.inner.answers.lock();
+        let answers = answers.unwrap_or_else(PoisonError::into_inner);
+        answers.get(from..).unwrap_or_default().to_vec()
     }
 
     /// Requests seen.
@@ -158,6 +198,11 @@ impl<E: Clone + Send + Sync + 'static> Scripted<E> {
     #[expect(clippy::panic, reason = "a step of the script")]
     async fn play(&self, step: Step, events: &[E]) -> Outcome {
         let cause = Cause::new("script");
+        if !matches!(step, Step::After(..) | Step::Hang) {
+            let answers = self.0.answers.lock();
+            let mut answers = answers.unwrap_or_else(PoisonError::into_inner);
+            answers.push((events.to_vec(), step.clone()));
+        }
         match step {
             Step::Deliver => {
                 self.take(events.iter().cloned());
@@ -203,21 +248,33 @@ impl<E: Clone + Send + Sync + 'static> Provider<E> for Scripted<E> {
         self.0.limits
     }
 
+    #[expect(clippy::panic, reason = "a step of the script")]
     fn encode(&self, events: &Events<'_, E>, max_bytes: usize) -> Encoded {
         let fits = (max_bytes / self.0.event_bytes.max(1)).min(events.len());
-        if fits == 0 {
-            let refused = vec![(0, RejectReason::TooLarge)];
-            return Encoded {
-                body: Bytes::new(),
-                consumed: 1,
-                refused,
-            };
-        }
         let body = Bytes::from(vec![b'x'; fits * self.0.event_bytes]);
+        let encoding = self.0.encoding.get().map_or(Encoding::Honest, |plan| {
+            let call = self.0.encoded.fetch_add(1, Ordering::SeqCst);
+            let events: Vec<E> = events.iter().cloned().collect();
+            plan(&events, call)
+        });
+        let (consumed, refused) = match encoding {
+            Encoding::Honest if fits == 0 => (1, vec![(0, RejectReason::TooLarge)]),
+            Encoding::Honest => (fits, Vec::new()),
+            Encoding::Nothing => (0, Vec::new()),
+            Encoding::TooMany => (usize::MAX, Vec::new()),
+            Encoding::Elsewhere => {
+                let beyond = (fits, RejectReason::Unencodable);
+                (
+                    fits,
+                    vec![beyond, beyond, (usize::MAX, RejectReason::Unencodable)],
+                )
+            }
+            Encoding::Panic => panic!("panic of the script while encoding"),
+        };
         Encoded {
             body,
-            consumed: fits,
-            refused: Vec::new(),
+            consumed,
+            refused,
         }
     }
 

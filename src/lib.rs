@@ -50,7 +50,7 @@
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
-//! | `rustls` | yes | TLS by rustls with the ring provider and the platform's roots |
+//! | `rustls` | yes | TLS by rustls, with the platform's roots |
 //! | `tower` | yes | [`middleware`]: the layers |
 //! | `opentelemetry` | yes | trace and span ids from the current OpenTelemetry context |
 //! | `axum` | no | route templates from axum's `MatchedPath`, `Correlation` as an extractor |

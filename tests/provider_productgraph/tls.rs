@@ -7,7 +7,7 @@ use std::sync::Arc;
 use productgraph::Outcome;
 use productgraph::providers::ProductGraph;
 use productgraph_collector::Collector;
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 

@@ -34,8 +34,8 @@ pub(super) fn client(
     })
 }
 
-/// rustls with ring, by configuration and not by a process-wide default: reqwest would panic where
-/// the program has not installed one.
+/// rustls with aws-lc-rs, by configuration: a provider that the program installed for itself is its own
+/// business, and ours does not depend on it.
 #[cfg(feature = "rustls")]
 fn with_tls(builder: ClientBuilder, endpoint: &Endpoint) -> Result<ClientBuilder, ConfigError> {
     use std::sync::Arc;
@@ -51,7 +51,7 @@ fn with_tls(builder: ClientBuilder, endpoint: &Endpoint) -> Result<ClientBuilder
         )
         .with_source(error)
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(failed)?;

@@ -34,8 +34,11 @@
 //! | 2 | the configuration is bad or names no destination; the message names the variable |
 //! | 1 | the engine could not be started |
 
+#[path = "pipe/feed.rs"]
 mod feed;
+#[path = "pipe/lines.rs"]
 mod lines;
+#[path = "pipe/report.rs"]
 mod report;
 
 use std::ffi::OsString;

@@ -1,0 +1,125 @@
+//! Signals, with the input still open.
+
+use std::io::Write;
+use std::time::Duration;
+
+use productgraph_collector::{Fault, When};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::example_support::{FOREVER, Running};
+use crate::support::{account, collector, delivered, events, ids, pipe, stored};
+
+/// Room for a slow machine on top of the time that the pipe was given.
+const GENEROUS: Duration = Duration::from_secs(8);
+
+#[test]
+fn a_signal_while_nothing_comes_in_drains_and_ends_at_once() {
+    for signal in ["TERM", "INT"] {
+        let collector = collector();
+        let mut pipe = Running::start(&mut pipe(&collector.endpoint()));
+        pipe.write(events(200).as_bytes());
+        let arrived = collector.wait_until_blocking(FOREVER, |stats| stats.accepted == 200);
+        assert!(arrived, "{:?}", collector.stats());
+        let since = Instant::now();
+        pipe.signal(signal);
+        let ended = pipe.wait();
+
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.report(), delivered(200));
+        assert!(since.elapsed() < GENEROUS, "{:?}", since.elapsed());
+    }
+}
+
+#[test]
+fn a_signal_delivers_what_waits_for_its_batch() {
+    let collector = collector();
+    let mut pipe = pipe(&collector.endpoint());
+    pipe.env("PRODUCTGRAPH_BATCH_INTERVAL", "1h");
+    let mut pipe = Running::start(&mut pipe);
+    // one full batch of 50 shows that all 70 were read
+    pipe.write(events(70).as_bytes());
+    let arrived = collector.wait_until_blocking(FOREVER, |stats| stats.accepted >= 50);
+    assert!(arrived, "{:?}", collector.stats());
+    pipe.signal("TERM");
+    let ended = pipe.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.report(), delivered(70));
+    assert_eq!(stored(&collector), ids(70));
+}
+
+#[test]
+fn a_signal_in_full_flow_delivers_all_that_was_read() {
+    let collector = collector();
+    let mut pipe = Running::start(&mut pipe(&collector.endpoint()));
+    pipe.feed(|input| {
+        let block = events(100).replace(r#""event_id":"e-"#, r#""was":"e-"#);
+        loop {
+            input.write_all(block.as_bytes())?;
+        }
+    });
+    let arrived = collector.wait_until_blocking(FOREVER, |stats| stats.accepted > 2000);
+    assert!(arrived, "{:?}", collector.stats());
+    pipe.signal("TERM");
+    let ended = pipe.finish();
+
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = ended.report();
+    assert_eq!(report["refused"], json!({}));
+    assert_eq!(report["accepted"], stored(&collector).len());
+}
+
+#[test]
+fn a_receiver_that_never_answers_ends_with_the_time_given() {
+    let collector = collector();
+    collector
+        .faults()
+        .set_standing(Fault::never_answer(), When::Always);
+    let mut pipe = pipe(&collector.endpoint());
+    pipe.env("PRODUCTGRAPH_SHUTDOWN_TIMEOUT", "700ms");
+    let mut pipe = Running::start(&mut pipe);
+    pipe.write(events(10).as_bytes());
+    let stuck = collector.wait_until_blocking(FOREVER, |stats| stats.waiting == 1);
+    assert!(stuck, "{:?}", collector.stats());
+    let since = Instant::now();
+    pipe.signal("TERM");
+    let ended = pipe.wait();
+
+    assert!(since.elapsed() < GENEROUS, "{:?}", since.elapsed());
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let dropped = json!({"deadline": 10});
+    let expected = account(10, &json!({}), 0, &json!({}), &dropped);
+    assert_eq!(ended.report(), expected);
+}
+
+#[test]
+fn a_full_engine_that_nothing_leaves_ends_in_time_and_accounts_for_what_was_read() {
+    let collector = collector();
+    collector
+        .faults()
+        .set_standing(Fault::never_answer(), When::Always);
+    let mut pipe = pipe(&collector.endpoint());
+    pipe.env("PRODUCTGRAPH_SHUTDOWN_TIMEOUT", "700ms")
+        .env("PRODUCTGRAPH_MAX_BUFFERED_BYTES", "64KiB");
+    let mut pipe = Running::start(&mut pipe);
+    pipe.feed(|input| input.write_all(events(20_000).as_bytes()));
+    let stuck = collector.wait_until_blocking(FOREVER, |stats| stats.waiting == 1);
+    assert!(stuck, "{:?}", collector.stats());
+    let since = Instant::now();
+    pipe.signal("TERM");
+    let ended = pipe.finish();
+
+    assert!(since.elapsed() < GENEROUS, "{:?}", since.elapsed());
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let report = ended.report();
+    let accepted = report["accepted"].as_u64().unwrap();
+    assert!((1..20_000).contains(&accepted), "{report}");
+    let expected = account(
+        accepted,
+        &report["refused"],
+        0,
+        &json!({}),
+        &json!({"deadline": accepted}),
+    );
+    assert_eq!(report, expected);
+}

@@ -37,6 +37,11 @@ pub fn current_trace() -> Option<TraceIds> {
         })
 }
 
+/// Suppresses OpenTelemetry's telemetry on this thread until what it returns is dropped.
+pub(super) fn suppress() -> carrier::Attached {
+    carrier::suppress()
+}
+
 /// The current OpenTelemetry span, for callers that know the correlation already.
 ///
 /// `None` without a span, or without the feature `opentelemetry`.
@@ -80,6 +85,16 @@ mod carrier {
             })
         })
         .flatten()
+    }
+
+    pub(in crate::correlation) fn suppress() -> Attached {
+        let enter = || {
+            let known = Context::is_current_telemetry_suppressed();
+            (!known).then(Context::enter_telemetry_suppressed_scope)
+        };
+        Attached {
+            _guard: guarded(enter).flatten(),
+        }
     }
 
     /// An OpenTelemetry context to attach while carried code runs.
@@ -232,6 +247,10 @@ mod carrier {
 
     pub(in crate::correlation) fn span() -> Option<TraceParent> {
         None
+    }
+
+    pub(in crate::correlation) const fn suppress() -> Attached {
+        Attached
     }
 
     #[derive(Clone, Debug)]

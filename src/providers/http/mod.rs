@@ -53,6 +53,7 @@ pub use self::classify::{StatusClass, StatusRules};
 pub use self::failure::TransportError;
 pub use self::retry_after::{MAX_RETRY_AFTER, retry_after};
 pub(crate) use self::url::Endpoint;
+use crate::correlation::suppressed;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -121,6 +122,11 @@ impl HttpTransport {
     ///
     /// [`TransportError`] when no status arrived: the destination may or may not have the request.
     pub async fn send(&self, request: Request) -> Result<Answer, TransportError> {
+        // or a service that traces its HTTP would trace this, and send that
+        suppressed(self.send_once(request)).await
+    }
+
+    async fn send_once(&self, request: Request) -> Result<Answer, TransportError> {
         let mut headers = self.headers.clone();
         headers.extend(request.headers);
         headers.insert(CONTENT_TYPE, request.content_type);

@@ -1,0 +1,592 @@
+//! What is tracked arrives: once, complete, under the right session, at every destination.
+
+mod engine_support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::Path;
+use axum::routing::get;
+use axum::{Router, serve};
+use engine_support::{
+    account, assert_final, assert_holds_once, builder, collector, collector_of, current_thread,
+    held, id_of, ids_of, in_time, metadata, millis, named, numbered, provider, text,
+};
+use productgraph::correlation::{Correlation, SessionId, UserId, capture, spawn, spawn_blocking};
+use productgraph::event::{EventId, Timestamp};
+use productgraph::{Completion, Engine, Event, RefuseReason, TrackError};
+use productgraph_collector::{Collector, Fault, Generation, When};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+const REQUESTS: usize = 40;
+/// Of so many requests one brings no session.
+const WITHOUT_SESSION: usize = 8;
+/// Where an event of one request is tracked.
+const PLACES: [&str; 6] = [
+    "in.handler",
+    "in.task",
+    "in.blocking",
+    "in.thread",
+    "in.bare_thread",
+    "after.response",
+];
+
+/// A shop whose handler tracks in every place that code of a request may run in.
+fn shop(
+    engine: &Engine,
+    answered: watch::Receiver<bool>,
+    late: mpsc::UnboundedSender<JoinHandle<()>>,
+) -> Router {
+    let handle = engine.handle();
+    let handler = move |Path(n): Path<usize>| {
+        let (handle, late, mut answered) = (handle.clone(), late.clone(), answered.clone());
+        async move {
+            let track = {
+                let handle = handle.clone();
+                move |place: &'static str| handle.track(Event::custom(place).with("n", n))
+            };
+            track("in.handler");
+            let in_task = track.clone();
+            let nested = spawn(async move {
+                spawn(async move { in_task("in.task") })
+                    .await
+                    .expect("it does not panic");
+            });
+            let in_blocking = track.clone();
+            let blocking = spawn_blocking(move || in_blocking("in.blocking"));
+            let (captured, in_thread) = (capture(), track.clone());
+            let thread = std::thread::spawn(move || captured.enter(|| in_thread("in.thread")));
+            let in_bare = track.clone();
+            let bare = std::thread::spawn(move || in_bare("in.bare_thread"));
+            let outlives = spawn(async move {
+                answered
+                    .wait_for(|answered| *answered)
+                    .await
+                    .expect("the test says so");
+                track("after.response");
+            });
+            late.send(outlives).expect("the test waits for it");
+            nested.await.expect("it does not panic");
+            blocking.await.expect("it does not panic");
+            // short enough for a worker of a test
+            thread.join().expect("it does not panic");
+            bare.join().expect("it does not panic");
+            "ok"
+        }
+    };
+    Router::new()
+        .route("/shop/{n}", get(handler))
+        .route("/health", get(|| async { "ok" }))
+        .layer(engine.layer())
+}
+
+fn brings_session(n: usize) -> bool {
+    !n.is_multiple_of(WITHOUT_SESSION)
+}
+
+/// One request on a connection of its own: the whole answer.
+async fn get_from(shop: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(shop).await.expect("a connection");
+    let head = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+async fn visit(shop: SocketAddr, n: usize) {
+    let session = if brings_session(n) {
+        format!("X-Session-ID: session-{n}\r\n")
+    } else {
+        String::new()
+    };
+    let headers = format!("X-Request-ID: request-{n}\r\nX-User-ID: mallory\r\n{session}");
+    let answer = get_from(shop, &format!("/shop/{n}?card=4111"), &headers).await;
+    assert!(
+        answer.contains(&format!("x-request-id: request-{n}\r\n")),
+        "{answer}"
+    );
+    assert!(answer.ends_with("ok"), "{answer}");
+}
+
+fn number_of(event: &Value) -> usize {
+    let n = metadata(event, "n").as_u64().expect("its request");
+    usize::try_from(n).expect("a small number")
+}
+
+/// Checks every event of the shop at one destination.
+fn check_shop(collector: &Collector) {
+    let mut minted: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for place in PLACES {
+        let events = named(collector, place);
+        let numbers: BTreeSet<_> = events.iter().map(number_of).collect();
+        assert_eq!(events.len(), REQUESTS, "{place}");
+        assert_eq!(numbers.len(), REQUESTS, "{place}");
+        for event in &events {
+            let n = number_of(event);
+            if place == "in.bare_thread" {
+                assert_eq!(text(event, "session.id"), SessionId::of_process().as_str());
+                assert_eq!(metadata(event, "request_id"), &Value::Null);
+                continue;
+            }
+            assert_eq!(metadata(event, "request_id"), &format!("request-{n}"));
+            assert_eq!(event["user.id"], Value::Null, "nobody is authenticated");
+            if brings_session(n) {
+                assert_eq!(text(event, "session.id"), format!("session-{n}"));
+            } else {
+                assert_eq!(metadata(event, "session_source"), "request");
+                minted
+                    .entry(n)
+                    .or_default()
+                    .insert(text(event, "session.id").to_owned());
+            }
+        }
+    }
+    assert_eq!(minted.len(), REQUESTS / WITHOUT_SESSION);
+    assert!(
+        minted.values().all(|sessions| sessions.len() == 1),
+        "one session for each request: {minted:?}"
+    );
+    let apart: BTreeSet<_> = minted.values().flatten().collect();
+    assert_eq!(apart.len(), minted.len());
+
+    let responses: Vec<_> = collector
+        .events()
+        .into_iter()
+        .filter(|event| event["event.type"] == "api.response")
+        .collect();
+    assert_eq!(responses.len(), REQUESTS);
+    for event in &responses {
+        assert_eq!(event["api.path"], "/shop/{n}");
+        assert_eq!(event["api.status_code"], 200);
+        let request = metadata(event, "request_id").as_str().expect("a request");
+        let n: usize = request["request-".len()..].parse().expect("its number");
+        if brings_session(n) {
+            assert_eq!(text(event, "session.id"), format!("session-{n}"));
+        }
+    }
+    assert!(
+        collector
+            .raw_events()
+            .iter()
+            .all(|raw| !raw.contains("card")),
+        "a query was recorded"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_tracked_around_real_requests_arrives_once_at_both_generations() {
+    let (old, new) = (collector_of(Generation::V0_2), collector());
+    let engine = builder()
+        .batch_interval(millis(20))
+        .excluded_paths(["/health"])
+        .provider(provider(&old, "a"))
+        .provider(provider(&new, "b"))
+        .spawn()
+        .expect("it starts");
+    let (say_answered, answered) = watch::channel(false);
+    let (late, mut outliving) = mpsc::unbounded_channel();
+    let shop = shop(&engine, answered, late);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let server = tokio::spawn(async move { serve(listener, shop).await });
+
+    let visits: Vec<_> = (0..REQUESTS)
+        .map(|n| tokio::spawn(visit(address, n)))
+        .collect();
+    for visit in visits {
+        in_time(visit).await.expect("a visit");
+    }
+    let health = in_time(get_from(address, "/health", "")).await;
+    assert!(health.ends_with("ok"), "{health}");
+    say_answered.send_replace(true);
+    for _ in 0..REQUESTS {
+        let late = in_time(outliving.recv()).await.expect("one for each");
+        in_time(late).await.expect("it does not panic");
+    }
+    // a response's event is sent when its body is gone, which may be after the client has it
+    let expected = u64::try_from(REQUESTS * (PLACES.len() + 1)).expect("a small number");
+    in_time(old.wait_for_events(expected)).await;
+    in_time(new.wait_for_events(expected)).await;
+    server.abort();
+
+    let correlation = engine.stats().correlation;
+    let minted = REQUESTS / WITHOUT_SESSION + 1;
+    assert_eq!(correlation.sessions_adopted, 35, "{correlation:?}");
+    assert_eq!(
+        correlation.sessions_minted, minted as u64,
+        "{correlation:?}"
+    );
+    let ratio = correlation
+        .correlation_ratio()
+        .expect("there were requests");
+    assert!((ratio - 35.0 / 41.0).abs() < 1e-9, "{ratio}");
+    let report = in_time(engine.shutdown(Duration::from_secs(20))).await;
+    assert_final(&report);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+    assert_eq!(report.ledger.accepted, expected, "{report}");
+    assert_eq!(held(&old), held(&new));
+    assert!(held(&old).values().all(|n| *n == 1));
+    check_shop(&old);
+    check_shop(&new);
+}
+
+#[tokio::test]
+async fn a_user_that_is_known_only_after_authentication_is_on_later_events() {
+    let collector = collector();
+    let engine = builder()
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    Correlation::builder().build().enter(|| {
+        let current = Correlation::current().expect("entered");
+        current.set_user(UserId::parse("u_1").expect("a valid id"));
+        handle.track(Event::custom("known"));
+    });
+    assert!(engine.flush(engine_support::BOUND).await.is_settled());
+    assert_eq!(named(&collector, "known")[0]["user.id"], "u_1");
+}
+
+#[test]
+fn ids_and_times_that_are_given_are_kept_and_others_are_made() {
+    let collector = collector();
+    let engine = builder()
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let before = SystemTime::now();
+    let given = Timestamp::parse("2001-02-03T04:05:06.789012Z").expect("a time");
+    let handle = engine.handle();
+    handle.track(
+        Event::custom("given")
+            .with_id(EventId::parse("my-own-id").expect("an id"))
+            .with_timestamp(given)
+            .with_sequence(77),
+    );
+    handle.track(Event::custom("made"));
+    let report = engine.shutdown_blocking(engine_support::BOUND);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+
+    let own = &named(&collector, "given")[0];
+    assert_eq!(own["event_id"], "my-own-id");
+    assert_eq!(own["event.timestamp"], "2001-02-03T04:05:06.789012Z");
+    assert_eq!(own["event.sequence"], 77);
+    let made = &named(&collector, "made")[0];
+    let at = Timestamp::parse(text(made, "event.timestamp")).expect("a time");
+    assert!(at >= Timestamp::from(before - Duration::from_secs(1)));
+    assert_eq!(text(made, "event_id").len(), 36);
+}
+
+#[test]
+fn sequence_numbers_of_an_engine_are_unique_and_grow_on_every_thread() {
+    const THREADS: usize = 4;
+    const EACH: usize = 200;
+    let collector = collector();
+    let engine = builder()
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            // handles of one engine count together, however they were come by
+            let handle = engine.handle();
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    handle.track(Event::custom("counted").with("thread", thread).with("n", n));
+                }
+            });
+        }
+    });
+    let report = engine.shutdown_blocking(engine_support::BOUND);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+
+    let events = named(&collector, "counted");
+    let sequence = |event: &Value| event["event.sequence"].as_u64().expect("a number");
+    let all: BTreeSet<_> = events.iter().map(sequence).collect();
+    assert_eq!(all.len(), THREADS * EACH);
+    for thread in 0..THREADS {
+        let mut own: Vec<_> = events
+            .iter()
+            .filter(|event| *metadata(event, "thread") == thread)
+            .map(|event| (metadata(event, "n").as_u64(), sequence(event)))
+            .collect();
+        own.sort_unstable();
+        assert_eq!(own.len(), EACH);
+        assert!(own.windows(2).all(|w| w[0].1 < w[1].1), "{own:?}");
+    }
+}
+
+#[test]
+fn one_request_at_a_time_keeps_the_order_through_failures() {
+    let collector = collector();
+    collector
+        .faults()
+        .set_standing(Fault::store_then_reset(), When::Every(3));
+    collector.faults().push_times(2, Fault::status(503));
+    let engine = builder()
+        .batch_size(7)
+        .provider(provider(&collector, "a").max_batch_events(20))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    for n in 0..400 {
+        handle.track(numbered(n));
+    }
+    let report = engine.shutdown_blocking(engine_support::BOUND);
+    assert_final(&report);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+
+    let mut seen = BTreeSet::new();
+    let firsts: Vec<_> = collector
+        .event_ids()
+        .into_iter()
+        .filter(|id| seen.insert(id.clone()))
+        .collect();
+    assert_eq!(firsts, ids_of(0..400));
+    assert!(collector.stats().duplicates > 0, "the fault never struck");
+}
+
+#[test]
+fn several_requests_at_a_time_lose_and_repeat_nothing() {
+    let collector = collector();
+    let engine = builder()
+        .batch_size(10)
+        .concurrency(4)
+        .provider(provider(&collector, "a").max_batch_events(10))
+        .spawn()
+        .expect("it starts");
+    let gate = collector.faults().hold();
+    let handle = engine.handle();
+    for n in 0..300 {
+        handle.track(numbered(n));
+    }
+    current_thread().block_on(in_time(collector.wait_for_waiting(4)));
+    assert_eq!(collector.stats().waiting, 4, "no more than were allowed");
+    gate.release();
+    let report = engine.shutdown_blocking(engine_support::BOUND);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+    assert_holds_once(&collector, &ids_of(0..300));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_given_back_with_the_reason_and_counted() {
+    let collector = collector();
+    let engine = builder()
+        .queue_capacity(64)
+        .max_buffered_bytes(16 << 10)
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    let gate = collector.faults().hold();
+
+    let huge = numbered(0).with("text", "x".repeat(20_000));
+    let error = handle.try_track(huge).expect_err("it can never fit");
+    assert!(matches!(error, TrackError::TooLarge(_)), "{error:?}");
+    assert_eq!(
+        error.into_event().id().map(ToString::to_string),
+        Some(id_of(0))
+    );
+    // this thread never yields, and the engine's lane gives old events up for new ones: whoever is
+    // faster than the engine fills it
+    let mut accepted = Vec::new();
+    let full = (1..100_000).find_map(|n| match handle.try_track(numbered(n)) {
+        Ok(()) => {
+            accepted.push(id_of(n));
+            None
+        }
+        Err(error) => Some((n, error)),
+    });
+    let (n, error) = full.expect("a full engine");
+    assert!(matches!(error, TrackError::Full(_)), "{error:?}");
+    let back = error.into_event();
+    assert_eq!(back.id().map(ToString::to_string), Some(id_of(n)));
+    assert!(back.timestamp().is_some(), "stamped");
+
+    gate.release();
+    let report = in_time(engine.shutdown(engine_support::BOUND)).await;
+    assert!(matches!(
+        handle.try_track(numbered(n)),
+        Err(TrackError::Closed(_))
+    ));
+    handle.track(numbered(n));
+    let ledger = engine.ledger();
+    assert_eq!(ledger.refused.get(RefuseReason::TooLarge), 1);
+    assert_eq!(ledger.refused.get(RefuseReason::Full), 1);
+    assert_eq!(ledger.refused.get(RefuseReason::Closed), 2);
+    assert_eq!(ledger.refused.total(), 4);
+    assert_final(&report);
+    assert_eq!(report.ledger.accepted, accepted.len() as u64);
+    let delivered = account(&report.ledger, "a").delivered;
+    assert_eq!(delivered, collector.stats().accepted);
+    assert!(
+        held(&collector)
+            .iter()
+            .all(|(id, times)| *times == 1 && accepted.contains(id))
+    );
+}
+
+#[test]
+fn a_disabled_engine_gives_events_back_and_counts_nothing() {
+    let engine = Engine::builder().spawn().expect("it starts");
+    let handle = engine.handle();
+    handle.track(numbered(0));
+    assert!(matches!(
+        handle.try_track(numbered(1)),
+        Err(TrackError::Disabled(_))
+    ));
+    let waited = current_thread().block_on(handle.track_wait(numbered(2)));
+    assert!(matches!(waited, Err(TrackError::Disabled(_))));
+    assert_eq!(engine.ledger(), productgraph::Ledger::default());
+    assert!(current_thread().block_on(handle.flush()).is_settled());
+    assert!(engine.shutdown_blocking(Duration::ZERO).is_settled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_room_loses_nothing_however_little_room_there_is() {
+    const TASKS: usize = 4;
+    const EACH: usize = 250;
+    let (slow, fast) = (collector(), collector());
+    slow.faults().set_latency(millis(2));
+    let engine = builder()
+        .batch_size(50)
+        .max_buffered_bytes(8 << 10)
+        .queue_capacity(8)
+        .shared_budget(true)
+        .provider(provider(&slow, "slow"))
+        .provider(provider(&fast, "fast"))
+        .spawn()
+        .expect("it starts");
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let handle = engine.handle();
+            tokio::spawn(async move {
+                for n in task * EACH..(task + 1) * EACH {
+                    handle.track_wait(numbered(n)).await.expect("room, in time");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        in_time(task).await.expect("it does not panic");
+    }
+    let report = in_time(engine.shutdown(engine_support::BOUND)).await;
+    assert_final(&report);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+    assert_holds_once(&slow, &ids_of(0..TASKS * EACH));
+    assert_holds_once(&fast, &ids_of(0..TASKS * EACH));
+}
+
+#[tokio::test]
+async fn a_closed_engine_ends_the_wait_for_room() {
+    let collector = collector();
+    let engine = builder()
+        .max_buffered_bytes(4 << 10)
+        .shared_budget(true)
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    let _gate = collector.faults().hold();
+    let fill = async {
+        loop {
+            if let Err(error) = handle.track_wait(Event::custom("filler")).await {
+                return error;
+            }
+        }
+    };
+    let close = async {
+        in_time(collector.wait_for_waiting(1)).await;
+        in_time(engine.shutdown(millis(50))).await
+    };
+    let (error, report) = tokio::join!(in_time(fill), close);
+    assert!(matches!(error, TrackError::Closed(_)), "{error:?}");
+    assert_final(&report);
+}
+
+#[tokio::test]
+async fn a_flush_says_which_provider_is_late_and_delivers_to_the_others() {
+    let (late, prompt) = (collector(), collector());
+    let engine = builder()
+        .provider(provider(&late, "late"))
+        .provider(provider(&prompt, "prompt"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    let gate = late.faults().hold();
+    for n in 0..10 {
+        handle.track(numbered(n));
+    }
+    let report = in_time(engine.flush(millis(300))).await;
+    let Completion::DeadlinePassed { unsettled } = &report.completion else {
+        panic!("{report}");
+    };
+    assert_eq!(unsettled, &["late"]);
+    assert!(report.ledger.balances(), "{report}");
+    assert_eq!(account(&report.ledger, "late").pending, 10);
+    assert_eq!(account(&report.ledger, "prompt").delivered, 10);
+    assert_holds_once(&prompt, &ids_of(0..10));
+
+    gate.release();
+    let report = in_time(handle.flush()).await;
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+    assert_holds_once(&late, &ids_of(0..10));
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_what_came_before_it_and_not_for_what_comes_after() {
+    let collector = collector();
+    let engine = builder()
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    handle.track(numbered(0));
+    assert!(in_time(handle.flush()).await.is_settled());
+    let gate = collector.faults().hold();
+    for n in 1..5 {
+        handle.track(numbered(n));
+    }
+    let mut flush = Box::pin(handle.flush());
+    tokio::select! {
+        report = &mut flush => panic!("held, yet {report}"),
+        () = in_time(collector.wait_for_waiting(1)) => {}
+    }
+    // one that waits for the next batch must not keep the flush
+    handle.track(numbered(5));
+    gate.release();
+    let report = in_time(flush).await;
+    assert!(report.is_settled(), "{report}");
+    assert!(account(&report.ledger, "a").delivered >= 5, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn flushes_from_everywhere_at_once_all_end_and_lose_nothing() {
+    let collector = collector();
+    let engine = builder()
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let tasks: Vec<_> = (0..16)
+        .map(|task| {
+            let handle = engine.handle();
+            tokio::spawn(async move {
+                for n in 0..10 {
+                    handle.track(numbered(task * 10 + n));
+                    let report = handle.flush().await;
+                    assert!(report.is_settled() && report.ledger.balances(), "{report}");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        in_time(task).await.expect("it does not panic");
+    }
+    assert_holds_once(&collector, &ids_of(0..160));
+}

@@ -30,10 +30,6 @@ impl Resolve for Witness {
 async fn a_request_of_the_engine_runs_with_telemetry_suppressed() {
     let collector = collector();
     let witness = Witness::default();
-    #[cfg(feature = "rustls")]
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("the first in this process");
     let client = reqwest::Client::builder()
         .no_proxy()
         .dns_resolver(Arc::new(witness.clone()))

@@ -27,6 +27,7 @@ impl Budget {
     }
 
     /// Charges `bytes` if they fit under the ceiling.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn try_charge(&self, bytes: usize) -> bool {
         self.try_charge_within(bytes, self.ceiling)

@@ -26,8 +26,6 @@ pub(crate) struct Crowd(JoinSet<Traffic>);
 
 /// Sends in the shoppers; they go when `leave` turns true.
 pub(crate) fn arrive(shop: &str, leave: &watch::Receiver<bool>) -> reqwest::Result<Crowd> {
-    // reqwest wants to know one even for plain http; a second call changes nothing
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(5))

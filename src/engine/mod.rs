@@ -48,7 +48,6 @@ pub struct Stats {
 
 impl Engine {
     /// Starts to describe an engine.
-    #[must_use]
     pub fn builder() -> EngineBuilder {
         EngineBuilder::new()
     }

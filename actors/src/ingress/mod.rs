@@ -27,6 +27,7 @@ use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
 pub(crate) use self::consume::Park;
 pub(crate) use self::policy::IngressOptions;
 pub use self::policy::{Overflow, Priority};
+#[cfg(all(test, not(pg_loom)))]
 pub(crate) use self::produce::Refused;
 
 /// The ring with its budget, counters and wake-up protocol. Shared by `Arc`; outlives its consumer.

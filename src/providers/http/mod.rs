@@ -16,13 +16,13 @@
 //!
 //! # TLS
 //!
-//! With the feature `rustls` (default) connections use rustls with the ring provider and the
+//! With the feature `rustls` (default) connections use rustls with aws-lc-rs and the
 //! platform's roots. The configuration is built here and given to the client, so no process-wide
 //! crypto provider is needed, installed or disturbed. Own roots, client certificates, another TLS
 //! library: hand in a [`reqwest::Client`] with [`HttpTransportBuilder::client`]. Without the feature,
 //! an `https` endpoint without such a client is a configuration error. (Where something else in
-//! the program switches on a TLS feature of reqwest, reqwest has a say: with `rustls-no-provider` it
-//! panics when a client is made before a provider is installed. Hand in a client there too.)
+//! the program switches on reqwest's `rustls-no-provider` and this feature is off, reqwest panics when
+//! a client is made before a provider is installed. Hand in a client there.)
 //!
 //! # Proxies
 //!

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -100,6 +100,11 @@ impl Running {
     ) {
         let mut input = self.input.take().expect("the input is open");
         self.feeder = Some(std::thread::spawn(move || write(&mut input)));
+    }
+
+    /// Its standard output, to be read while it runs.
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("the output is open")
     }
 
     /// Closes its standard output, as `head` does.

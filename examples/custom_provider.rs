@@ -33,7 +33,7 @@ struct LinesProvider {
 }
 
 impl Provider<Event> for LinesProvider {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "lines"
     }
 
@@ -73,11 +73,7 @@ impl Provider<Event> for LinesProvider {
     /// Once; what fails is sent again by the engine. A pipe may block, a worker of the engine not.
     fn send<'a>(&'a self, body: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let write = move || {
-                io::stdout()
-                    .write_all(&body)
-                    .and_then(|()| io::stdout().flush())
-            };
+            let write = move || io::stdout().write_all(&body); // to the end of the last line
             match tokio::task::spawn_blocking(write).await {
                 Ok(Ok(())) => Outcome::Delivered,
                 Ok(Err(_)) | Err(_) => Outcome::Retry {

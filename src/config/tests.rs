@@ -235,10 +235,15 @@ fn the_process_environment_is_read_with_warnings() {
         return;
     }
     // The environment of a running process cannot be changed safely, that of a new one can.
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(PREFIX) {
+            child.env_remove(name);
+        }
+    }
+    let child = child
         .args(["--exact", "--nocapture"])
         .arg("config::tests::the_process_environment_is_read_with_warnings")
-        .env_clear()
         .env(CHILD, "1")
         .env("PRODUCTGRAPH_BATCH_SIZE", "7")
         .env("PRODUCTGRAPH_BATCHSIZE", "8")

@@ -54,9 +54,12 @@ fn entries(folder: &str) -> Vec<(String, bool)> {
 pub(crate) fn examples() -> BTreeSet<String> {
     entries("examples")
         .into_iter()
-        .filter_map(|(name, is_folder)| match is_folder {
-            true => exists(&format!("examples/{name}/main.rs")).then_some(name),
-            false => name.strip_suffix(".rs").map(str::to_owned),
+        .filter_map(|(name, is_folder)| {
+            if is_folder {
+                exists(&format!("examples/{name}/main.rs")).then_some(name)
+            } else {
+                name.strip_suffix(".rs").map(str::to_owned)
+            }
         })
         .collect()
 }

@@ -24,11 +24,12 @@ fn every_rule_of_the_spec_names_tests_that_exist() {
 
 #[test]
 fn the_start_in_the_readme_is_the_example_of_the_crate_documentation() {
-    let documentation: String = read("src/lib.rs")
+    let documentation: Vec<String> = read("src/lib.rs")
         .lines()
         .map_while(|line| line.strip_prefix("//!"))
-        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
         .collect();
+    let documentation = documentation.join("\n");
     let readme = read("README.md");
     let example = code_blocks(&documentation, "no_run");
     let start = code_blocks(&readme, "rust");

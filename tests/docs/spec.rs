@@ -85,20 +85,46 @@ fn is_id(id: &str) -> bool {
     digits.len() < id.len() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Whether the source has a function of this name with a test's attribute on it.
+/// Whether the source has a test of this name: a function with a test's attribute on it, or a name
+/// given to a macro that makes one.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
-    lines.iter().enumerate().any(|(at, line)| {
-        let is_it = line.split_once("fn ").is_some_and(|(before, after)| {
-            before.len() <= "async ".len() && signature(after) == name
-        });
-        is_it
-            && lines[..at]
-                .iter()
-                .rev()
-                .take_while(|line| !line.is_empty() && !line.starts_with('}'))
-                .take(12)
-                .any(|line| line.starts_with("#[") && line.contains("test"))
+    let is_test = |wanted: &dyn Fn(&str) -> bool| {
+        lines
+            .iter()
+            .enumerate()
+            .any(|(at, line)| function(line).is_some_and(wanted) && has_attribute(&lines[..at]))
+    };
+    is_test(&|found| found == name)
+        || is_test(&|found| found.starts_with('$')) && lines.iter().any(|line| gives(line, name))
+}
+
+/// The name of the function that a line begins.
+fn function(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("async ").unwrap_or(line);
+    rest.strip_prefix("fn ").map(signature)
+}
+
+/// Whether what follows is a test that runs: one that is ignored proves nothing.
+fn has_attribute(before: &[&str]) -> bool {
+    let attributes: Vec<_> = before
+        .iter()
+        .rev()
+        .take_while(|line| !line.is_empty() && !line.starts_with('}'))
+        .take(12)
+        .filter(|line| line.starts_with("#["))
+        .collect();
+    attributes.iter().any(|line| line.contains("test"))
+        && !attributes.iter().any(|line| line.starts_with("#[ignore"))
+}
+
+/// Whether a line hands this name to a macro: as a word of its own that is not called.
+fn gives(line: &str, name: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        !before.ends_with(is_word) && after.starts_with([',', ';', ':'])
     })
 }
 
@@ -118,8 +144,19 @@ async fn it_holds() {
 fn helper() {
 }
 
+#[test]
+#[ignore = \"not yet\"]
+fn ignored() {
+}
+
     #[test]
     fn inside_a_macro(n in 0..3) {
+
+        #[test]
+        fn $name() {
+
+made! { one_made: 1, another_made; }
+// not_made;
 ";
 
     fn wrong(spec: &str) -> Vec<String> {
@@ -134,9 +171,9 @@ fn helper() {
 
     #[test]
     fn a_rule_with_tests_that_exist_is_fine() {
-        let spec = "### T1. Title\nIt MUST hold.\n- `a.rs`: `it_holds`,\n  `inside_a_macro`\n";
+        let spec = "### T1. Title\nIt MUST hold.\n- `a.rs`: `it_holds`,\n  `inside_a_macro`, `one_made`, `another_made`\n";
         assert!(wrong(spec).is_empty(), "{:?}", wrong(spec));
-        assert_eq!(rules(spec)[0].tests.len(), 2);
+        assert_eq!(rules(spec)[0].tests.len(), 4);
     }
 
     #[test]
@@ -146,6 +183,14 @@ fn helper() {
             (
                 "### T1. x\nMUST\n- `a.rs`: `missing`\n",
                 "T1: no test missing in a.rs",
+            ),
+            (
+                "### T1. x\nMUST\n- `a.rs`: `ignored`\n",
+                "T1: no test ignored in a.rs",
+            ),
+            (
+                "### T1. x\nMUST\n- `a.rs`: `not_made`\n",
+                "T1: no test not_made in a.rs",
             ),
             (
                 "### T1. x\nMUST\n- `a.rs`: `helper`\n",

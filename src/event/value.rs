@@ -55,17 +55,33 @@ impl Value {
 
 /// What a JSON value takes on the heap, itself included; at most [`MAX_DEPTH`] calls deep.
 fn json_bytes(json: &serde_json::Value) -> usize {
-    // a map keeps some room in its nodes
-    const ENTRY: usize = 48;
-    let own = size_of::<serde_json::Value>();
-    own + match json {
+    let below = match json {
         serde_json::Value::String(text) => text.capacity(),
-        serde_json::Value::Array(items) => items.iter().map(json_bytes).sum(),
-        serde_json::Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| ENTRY + key.capacity() + json_bytes(value))
-            .sum(),
+        serde_json::Value::Array(items) => {
+            let unused = items.capacity() - items.len();
+            unused * size_of::<serde_json::Value>() + items.iter().map(json_bytes).sum::<usize>()
+        }
+        serde_json::Value::Object(map) => {
+            let entries = map.iter().map(|(key, value)| {
+                // the value itself has its place in a node
+                key.capacity() + json_bytes(value) - size_of::<serde_json::Value>()
+            });
+            map_nodes(map.len()) + entries.sum::<usize>()
+        }
         _ => 0,
+    };
+    size_of::<serde_json::Value>() + below
+}
+
+/// What the nodes of a map of that many entries take: room for eleven entries each, of which between
+/// half and all is used once there is more than one node.
+fn map_nodes(entries: usize) -> usize {
+    const ROOM: usize = 11;
+    const NODE: usize = ROOM * (size_of::<String>() + size_of::<serde_json::Value>()) + 16;
+    match entries {
+        0 => 0,
+        1..=ROOM => NODE,
+        more => NODE * (1 + more.div_ceil(ROOM * 2 / 3)),
     }
 }
 

@@ -1,11 +1,5 @@
 //! Alone in its process, because it counts the process's threads.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "deadlines are kept in real time here"
-)]
-#![cfg(target_os = "linux")]
-
 mod common;
 
 use std::time::Duration;

@@ -60,6 +60,7 @@ impl Door {
 }
 
 /// Waits for something that other threads bring about and nobody announces.
+#[expect(clippy::disallowed_methods, reason = "bounds a wait for real threads")]
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -20,7 +20,7 @@ use world::World;
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 1000;
+        config.cases = 600;
     }
     config.rng_seed = RngSeed::Fixed(2);
     config.max_shrink_iters = 4000;

@@ -1,5 +1,7 @@
 //! What an engine is made of, what happens to it, and how it ends: all of it random.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use productgraph_actors::testing::{Encoding, Script, Step};
@@ -125,16 +127,24 @@ pub(crate) struct LanePlan {
 }
 
 impl LanePlan {
-    pub(crate) fn script(&self, name: &str) -> Script<u64> {
+    /// Sick until `healed` is set.
+    pub(crate) fn script(&self, name: &str, healed: &Arc<AtomicBool>) -> Script<u64> {
         const EVENT: usize = 8;
         let behaviours = self.behaviours.clone();
         let encodings = self.encodings.clone();
         let at = |n: u64, len: usize| usize::try_from(n).unwrap_or(0) % len;
         let limits = Limits::new(self.max_events, self.max_body_events * EVENT);
-        Script::limited(name, limits, EVENT, move |events, n| {
-            behaviours[at(n, behaviours.len())].step(events)
+        let (sends, encodes) = (Arc::clone(healed), Arc::clone(healed));
+        let script = Script::limited(name, limits, EVENT, move |events, n| {
+            match sends.load(Ordering::SeqCst) {
+                true => Step::Deliver,
+                false => behaviours[at(n, behaviours.len())].step(events),
+            }
+        });
+        script.encoding(move |_, n| match encodes.load(Ordering::SeqCst) {
+            true => Encoding::Honest,
+            false => encodings[at(n, encodings.len())],
         })
-        .encoding(move |_, n| encodings[at(n, encodings.len())])
     }
 
     pub(crate) fn options(&self) -> LaneOptions {
@@ -199,12 +209,16 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
 pub(crate) enum End {
     Shutdown(u64),
     ShutdownWhileTracking(u64),
+    /// Every provider is well again: everything must settle.
+    Heal,
     Drop,
 }
 
 pub(crate) fn end() -> impl Strategy<Value = End> {
     prop_oneof![
-        4 => (0u64..60_000).prop_map(End::Shutdown),
+        2 => (0u64..60_000).prop_map(End::Shutdown),
+        2 => (0u64..100).prop_map(End::Shutdown),
+        3 => Just(End::Heal),
         1 => (0u64..60_000).prop_map(End::ShutdownWhileTracking),
         1 => Just(End::Drop),
     ]

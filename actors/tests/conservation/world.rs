@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use productgraph_actors::testing::{Script, Step, Victim};
 use productgraph_actors::{
-    BatchLimits, Completion, Counts, DropReason, Pipeline, RefuseReason, RejectReason, Report,
-    Sender, Verdict,
+    BatchLimits, Completion, Counts, DropReason, Pipeline, ProviderLedger, RefuseReason,
+    RejectReason, Report, Sender, Verdict,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -69,6 +70,7 @@ pub(crate) struct World {
     pipeline: Arc<Pipeline<u64>>,
     sender: Sender<u64>,
     scripts: Vec<Script<u64>>,
+    healed: Arc<AtomicBool>,
     answered: Vec<Answered>,
     next: u64,
     accepted: u64,
@@ -79,9 +81,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(plan: &EnginePlan) -> Self {
-        let scripts: Vec<_> = (0..plan.lanes.len())
-            .map(|n| plan.lanes[n].script(&format!("lane-{n}")))
-            .collect();
+        let healed = Arc::default();
+        let script = |n: usize| plan.lanes[n].script(&format!("lane-{n}"), &healed);
+        let scripts: Vec<_> = (0..plan.lanes.len()).map(script).collect();
         let mut batch = BatchLimits::new(plan.batch, Duration::from_millis(plan.age));
         batch.max_bytes = plan.max_bytes;
         let mut builder = Pipeline::builder(weigh)
@@ -100,6 +102,7 @@ impl World {
             pipeline: Arc::new(pipeline),
             answered: scripts.iter().map(|_| Answered::default()).collect(),
             scripts,
+            healed,
             next: 0,
             accepted: 0,
             refused: Counts::default(),
@@ -217,8 +220,31 @@ impl World {
         match *end {
             End::Shutdown(ms) => self.shut_down(Duration::from_millis(ms), 0).await,
             End::ShutdownWhileTracking(ms) => self.shut_down(Duration::from_millis(ms), 20).await,
+            End::Heal => self.heal().await,
             End::Drop => self.drop_it().await,
         }
+    }
+
+    /// Nothing may be stuck anywhere.
+    async fn heal(mut self) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        self.healed.store(true, Ordering::SeqCst);
+        for n in 0..self.scripts.len() {
+            self.pipeline.set_paused(&format!("lane-{n}"), false);
+        }
+        let report = self.pipeline.flush(HOUR).await;
+        assert!(report.is_settled(), "{report}");
+        let pending = |p: &ProviderLedger| p.pending > 0;
+        assert!(!report.ledger.providers.iter().any(pending), "{report}");
+        for lane in self.pipeline.lanes() {
+            assert_eq!((lane.pending_bytes, lane.in_flight), (0, 0));
+        }
+        self.shut_down(HOUR, 0).await;
+        let report = self.pipeline.shutdown(HOUR).await;
+        assert!(
+            report.is_settled() && report.elapsed < HOUR / 60,
+            "{report}"
+        );
     }
 
     async fn shut_down(&mut self, timeout: Duration, rounds: u32) {

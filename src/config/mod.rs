@@ -61,7 +61,7 @@ pub struct Config {
     /// How long a shutdown may take to deliver what is left. Default 10 s, up to 1 h.
     #[serde(deserialize_with = "file::duration")]
     pub shutdown_timeout: Duration,
-    /// Ceiling over all the engine holds, in bytes. Default 8 MiB, from 64 KiB to 4 GiB.
+    /// Ceiling over the events held, in bytes of memory; encoded bodies come on top. Default 8 MiB, from 64 KiB to 4 GiB.
     #[serde(deserialize_with = "file::size")]
     pub max_buffered_bytes: usize,
     /// Events that may wait between the callers and the engine. Default 8192, from 64 to 1,048,576.

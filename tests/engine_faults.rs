@@ -228,7 +228,6 @@ async fn a_drain_does_not_wait_for_what_a_destination_asked_for() {
 }
 
 #[tokio::test]
-#[ignore = "a lane skips the waits that are running when the drain begins, not those that begin later"]
 async fn a_wait_that_begins_during_the_drain_does_not_outlast_it() {
     let faulty = collector();
     faulty

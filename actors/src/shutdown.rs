@@ -223,6 +223,9 @@ impl<E: Send + Sync + 'static> Message<Drain> for Shutdown<E> {
         finale.begin(Instant::now());
         self.under_way.spawn(async move {
             stages.ingress.close();
+            for lane in &stages.lanes {
+                lane.drain(deadline, Instant::now());
+            }
             let completion = settle(&stages, &children.buffer, deadline).await;
             finale.end(completion, || {
                 stages.close(DropReason::Deadline);

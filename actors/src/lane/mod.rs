@@ -189,6 +189,12 @@ impl<E: Send + Sync + 'static> Lane<E> {
         self.wake.notify_one();
     }
 
+    /// Forgets the waits that are running now, and shortens those that begin before `deadline`.
+    pub(crate) fn drain(&self, deadline: Instant, now: Instant) {
+        self.lock().drain(deadline, now);
+        self.wake.notify_one();
+    }
+
     /// Stops or resumes starting attempts.
     pub(crate) fn set_paused(&self, paused: bool) {
         self.lock().paused = paused;

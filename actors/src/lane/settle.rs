@@ -146,7 +146,7 @@ impl<E> Retry<'_, E> {
         let backoff = &self.options.backoff;
         match backoff.decide(request.failures, since, self.now, not_before, self.chance) {
             Decision::RetryAt(at) => {
-                request.not_before = Some(at);
+                request.not_before = Some(self.state.within_drain(at, self.now));
                 self.state.again.push_front(request);
                 episode
             }
@@ -167,7 +167,7 @@ impl<E> Retry<'_, E> {
         let spread = probe.mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
         self.state.again.push_front(request);
         let held = Held {
-            probe_at: self.now + spread,
+            probe_at: self.state.within_drain(self.now + spread, self.now),
         };
         self.state.failed(self.now, cause, Some(held))
     }

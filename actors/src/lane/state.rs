@@ -1,6 +1,7 @@
 //! The lane's state: queue, flights, counters. Every method runs under the lane's lock.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -13,6 +14,9 @@ use crate::ingress::Overflow;
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Encoded};
 use crate::request::Slice;
+
+/// Attempts of a drain are at least this far apart.
+const SHORTEST_DRAIN_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) struct LaneCounts {
@@ -57,6 +61,8 @@ pub(super) struct State<E> {
     pub(super) expired: Tally,
     pub(super) evicted: Tally,
     pub(super) paused: bool,
+    /// When a drain that is under way has to end.
+    drain_by: Option<Instant>,
     /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
     /// not known here.
     pub(super) garbage: Vec<Slice<E>>,
@@ -79,6 +85,7 @@ impl<E> State<E> {
             expired: Tally::default(),
             evicted: Tally::default(),
             paused: false,
+            drain_by: None,
             garbage: Vec::new(),
             closed: None,
             last_id: 0,
@@ -280,6 +287,24 @@ impl<E> State<E> {
         }
         if let Some(held) = self.failing.as_mut().and_then(|f| f.held.as_mut()) {
             held.probe_at = now;
+        }
+    }
+
+    /// From now on waits end well before `deadline`.
+    pub(super) fn drain(&mut self, deadline: Instant, now: Instant) {
+        self.drain_by = Some(deadline);
+        self.skip_waits(now);
+    }
+
+    /// `at`, or earlier while draining: a wait takes at most half of what time is left, so that there
+    /// is always another attempt, and a destination in trouble is still given pauses.
+    pub(super) fn within_drain(&self, at: Instant, now: Instant) -> Instant {
+        match self.drain_by {
+            Some(end) => {
+                let half = end.saturating_duration_since(now) / 2;
+                at.min(now + half.max(SHORTEST_DRAIN_WAIT))
+            }
+            None => at,
         }
     }
 

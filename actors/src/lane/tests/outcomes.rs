@@ -279,3 +279,26 @@ fn extreme_durations_wedge_nothing() {
         assert_eq!(rig.ledger().delivered, 4);
     }
 }
+
+#[test]
+fn while_draining_a_wait_leaves_time_for_another_attempt() {
+    let mut rig = Rig::new(8, options());
+    rig.offer(4);
+    rig.lane.drain(rig.now + 10 * SECOND, rig.now);
+    let hour = Outcome::Retry {
+        not_before: Some(3600 * SECOND),
+        cause: cause(),
+    };
+    let mut waited = Duration::ZERO;
+    let mut attempts = 0;
+    while waited < 10 * SECOND {
+        let open = rig.start();
+        rig.answer(&open, hour.clone());
+        let wait = rig.waits().expect("it waits");
+        assert!(wait <= (10 * SECOND - waited) / 2 || wait == Duration::from_millis(50));
+        waited += wait;
+        attempts += 1;
+        rig.later(wait);
+    }
+    assert!((5..20).contains(&attempts), "{attempts}");
+}

@@ -136,14 +136,16 @@ impl LanePlan {
         let limits = Limits::new(self.max_events, self.max_body_events * EVENT);
         let (sends, encodes) = (Arc::clone(healed), Arc::clone(healed));
         let script = Script::limited(name, limits, EVENT, move |events, n| {
-            match sends.load(Ordering::SeqCst) {
-                true => Step::Deliver,
-                false => behaviours[at(n, behaviours.len())].step(events),
+            if sends.load(Ordering::SeqCst) {
+                return Step::Deliver;
             }
+            behaviours[at(n, behaviours.len())].step(events)
         });
-        script.encoding(move |_, n| match encodes.load(Ordering::SeqCst) {
-            true => Encoding::Honest,
-            false => encodings[at(n, encodings.len())],
+        script.encoding(move |_, n| {
+            if encodes.load(Ordering::SeqCst) {
+                return Encoding::Honest;
+            }
+            encodings[at(n, encodings.len())]
         })
     }
 

@@ -121,6 +121,7 @@ impl<E> Accumulator<E> {
         self.last_sealed
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {
         self.events.len()
     }

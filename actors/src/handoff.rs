@@ -48,6 +48,7 @@ impl<T> Handoff<T> {
     }
 
     /// Runs `look` over everything that waits.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&VecDeque<T>) -> R) -> R {
         look(&self.lock())
     }

@@ -5,8 +5,11 @@
     reason = "the clock is virtual: a sleep is a step of the schedule"
 )]
 
+mod common;
+
 use std::time::Duration;
 
+use common::expect_panics;
 use productgraph_actors::testing::{Script, Step, Victim};
 use productgraph_actors::{
     BatchLimits, Completion, DropReason, LaneOptions, Limits, Overflow, Pipeline, PipelineBuilder,
@@ -258,4 +261,32 @@ async fn what_does_not_fit_into_one_body_is_sent_beside_it_when_concurrency_allo
     assert!(report.is_settled(), "{report}");
     assert_eq!(script.request_sizes(), [100; 4]);
     assert_eq!(report.elapsed, SECOND, "all four at once");
+}
+
+/// What a provider panics with may be as bad as the provider.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("panic of the script on drop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_that_panics_again_when_dropped_is_one_failed_attempt() {
+    expect_panics();
+    let script = Script::new("sink", |_: &[u64], n| {
+        if n == 0 {
+            std::panic::panic_any(Bomb);
+        }
+        Step::Deliver
+    });
+    let pipeline = builder()
+        .provider(script.provider())
+        .spawn()
+        .expect("spawns");
+    send_all(&pipeline, 0..10);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(script.delivered().len(), 10);
+    assert_eq!(pipeline.restarts(), 0, "the actor did not even notice");
 }

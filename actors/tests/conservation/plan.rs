@@ -137,17 +137,15 @@ impl LanePlan {
         let (sends, encodes) = (Arc::clone(healed), Arc::clone(healed));
         let script = Script::limited(name, limits, EVENT, move |events, n| {
             if sends.load(Ordering::SeqCst) {
-                Step::Deliver
-            } else {
-                behaviours[at(n, behaviours.len())].step(events)
+                return Step::Deliver;
             }
+            behaviours[at(n, behaviours.len())].step(events)
         });
         script.encoding(move |_, n| {
             if encodes.load(Ordering::SeqCst) {
-                Encoding::Honest
-            } else {
-                encodings[at(n, encodings.len())]
+                return Encoding::Honest;
             }
+            encodings[at(n, encodings.len())]
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod health;
+mod logged;
 
 use std::fmt;
 use std::future::Future;
@@ -48,7 +49,6 @@ pub struct Stats {
 
 impl Engine {
     /// Starts to describe an engine.
-    #[must_use]
     pub fn builder() -> EngineBuilder {
         EngineBuilder::new()
     }

@@ -1,6 +1,7 @@
 //! Configuration from code, the environment or a file; checked once.
 
 mod check;
+mod debug;
 mod env;
 mod file;
 mod setters;
@@ -36,7 +37,7 @@ use crate::event::wire::TenantKeys;
 /// config.validate()?;
 /// # Ok::<(), productgraph::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
@@ -56,7 +57,7 @@ pub struct Config {
     /// Age of its oldest event that closes a batch. Default 5 s, from 10 ms to 1 h.
     #[serde(deserialize_with = "file::duration")]
     pub batch_interval: Duration,
-    /// Whether the engine logs in detail what it sends and what comes back. Default `false`.
+    /// Whether every request is logged, with sizes and outcome but never content. Default `false`.
     pub debug: bool,
     /// How long a shutdown may take to deliver what is left. Default 10 s, up to 1 h.
     #[serde(deserialize_with = "file::duration")]

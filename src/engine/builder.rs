@@ -11,6 +11,7 @@ use productgraph_actors::{
 use tokio::runtime::Handle as RuntimeHandle;
 
 use super::Engine;
+use super::logged::Logged;
 use crate::correlation::{ExtractOptions, SessionMinting, TraceTrust};
 use crate::providers::{IntoProvider, ProductGraph, Setup};
 use crate::{Config, ConfigError, Event, Handle, Text};
@@ -24,6 +25,9 @@ type MakeProvider = dyn FnOnce(&Setup) -> Result<Box<dyn Provider<Event>>, Confi
 #[must_use = "nothing runs before `spawn`"]
 pub struct EngineBuilder {
     enabled: bool,
+    /// Why the configuration brings no provider; said if no other one is added.
+    why_off: Option<&'static str>,
+    debug: bool,
     project: Option<Text>,
     providers: Vec<(Box<MakeProvider>, Option<LaneOptions>)>,
     lane: LaneOptions,
@@ -55,6 +59,8 @@ impl EngineBuilder {
         let config = Config::default();
         Self {
             enabled: true,
+            why_off: None,
+            debug: false,
             project: None,
             providers: Vec::new(),
             lane: LaneOptions::default(),
@@ -70,8 +76,9 @@ impl EngineBuilder {
         }
     }
 
-    /// Everything a [`Config`] says, a `ProductGraph` provider included if it is enabled. More can be
-    /// set or added on top.
+    /// Everything a [`Config`] says, a `ProductGraph` provider included if it has an endpoint. More can
+    /// be set or added on top: a configuration that is off only for the lack of project and endpoint
+    /// runs with providers added here.
     ///
     /// # Errors
     ///
@@ -92,18 +99,17 @@ impl EngineBuilder {
             .session_minting(config.session)
             .trace_trust(config.trace_trust)
             .excluded_paths(config.excluded_paths.iter().cloned())
+            .debug(config.debug)
             .retry(config.retry_base, config.retry_max, config.retry_budget)?;
         builder.lane.log_requests = config.debug;
         builder.lane.attempt_timeout = config.request_timeout.saturating_mul(2);
         if config.trust_user_header {
             builder = builder.trust_user_header();
         }
-        if let Some(why) = config.disabled_because() {
-            tracing::info!(why, "productgraph is disabled");
-            return Ok(Self {
-                enabled: false,
-                ..builder
-            });
+        builder.why_off = config.disabled_because();
+        builder.enabled = config.enabled != Some(false);
+        if !builder.enabled {
+            return Ok(builder);
         }
         if let Some(project) = &config.project_id {
             builder = builder.project(project.clone());
@@ -156,6 +162,13 @@ impl EngineBuilder {
     /// Whether the engine runs at all. Default true.
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
+        self
+    }
+
+    /// Whether every request is logged, with its sizes and its outcome but without content, at level
+    /// `INFO`. Default false: only the start and end of trouble are.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
         self
     }
 
@@ -276,6 +289,9 @@ impl EngineBuilder {
         let pipeline = if self.enabled && !self.providers.is_empty() {
             Some(Arc::new(self.spawn_pipeline()?))
         } else {
+            if let Some(why) = self.why_off {
+                tracing::info!(why, "productgraph is disabled");
+            }
             None
         };
         let handle = pipeline.as_ref().map_or_else(Handle::disabled, |pipeline| {
@@ -311,7 +327,11 @@ impl EngineBuilder {
             if self.shared_budget {
                 options.max_bytes = Some(usize::MAX);
             }
-            pipeline = pipeline.boxed_provider(make(&setup)?, options);
+            let mut provider = make(&setup)?;
+            if self.debug {
+                provider = Box::new(Logged(provider));
+            }
+            pipeline = pipeline.boxed_provider(provider, options);
         }
         Ok(pipeline.spawn()?)
     }

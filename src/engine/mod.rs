@@ -2,6 +2,7 @@
 
 mod builder;
 mod health;
+mod logged;
 
 use std::fmt;
 use std::future::Future;

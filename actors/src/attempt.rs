@@ -23,19 +23,7 @@ where
             }
         };
         let events = Events::from_slices(&slices);
-        let bytes = body.len();
-        let outcome = lane.provider().send(body, events).await;
-        if lane.logs_requests() {
-            let outcome = outcome.to_string();
-            tracing::info!(
-                provider = lane.name(),
-                events = events.len(),
-                bytes,
-                outcome,
-                "sent"
-            );
-        }
-        Ended::With(outcome)
+        Ended::With(lane.provider().send(body, events).await)
     };
     tokio::time::timeout(lane.attempt_timeout(), work)
         .await

@@ -101,7 +101,6 @@ impl EngineBuilder {
             .excluded_paths(config.excluded_paths.iter().cloned())
             .debug(config.debug)
             .retry(config.retry_base, config.retry_max, config.retry_budget)?;
-        builder.lane.log_requests = config.debug;
         builder.lane.attempt_timeout = config.request_timeout.saturating_mul(2);
         if config.trust_user_header {
             builder = builder.trust_user_header();

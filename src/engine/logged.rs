@@ -1,7 +1,7 @@
 //! Detailed logs: what goes to a provider and what comes back, request by request.
 
 use bytes::Bytes;
-use productgraph_actors::{BoxFuture, Encoded, Events, Limits, Outcome, Provider, Verdict};
+use productgraph_actors::{BoxFuture, Encoded, Events, Limits, Outcome, Provider};
 use tokio::time::Instant;
 
 use crate::Event;
@@ -36,30 +36,10 @@ impl Provider<Event> for Logged {
                 events = events.len(),
                 bytes,
                 took = ?start.elapsed(),
-                outcome = %told(&outcome),
+                %outcome,
                 "request sent"
             );
             outcome
         })
-    }
-}
-
-/// An outcome in a few words.
-fn told(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Delivered => "delivered".to_owned(),
-        Outcome::PerEvent(verdicts) => {
-            let count =
-                |wanted: fn(&Verdict) -> bool| verdicts.iter().filter(|v| wanted(v)).count();
-            let delivered = count(|v| *v == Verdict::Delivered);
-            let rejected = count(|v| matches!(v, Verdict::Rejected(_)));
-            format!("{delivered} delivered, {rejected} rejected")
-        }
-        Outcome::Retry { cause, .. } => format!("again later: {cause}"),
-        Outcome::Split { cause } => format!("too large: {cause}"),
-        Outcome::Poisoned { cause } => format!("refused, to be searched: {cause}"),
-        Outcome::Hold { cause } => format!("held: {cause}"),
-        Outcome::Final { reason, cause } => format!("rejected as {reason}: {cause}"),
-        other => format!("{other:?}"),
     }
 }

@@ -49,9 +49,6 @@ pub struct LaneOptions {
     /// Longest time one attempt may take, encoding included. Default 30 s. A provider's own timeout is
     /// usually shorter; this one holds for any provider.
     pub attempt_timeout: Duration,
-    /// Whether every request is logged at info, with its size and how it ended. Default false: only
-    /// the start and end of an episode are.
-    pub log_requests: bool,
     /// How often a held lane (401, 403) tries again. Default 30 s, at least 1 ms.
     pub hold_probe: Duration,
 }
@@ -65,7 +62,6 @@ impl Default for LaneOptions {
             backoff: Backoff::default(),
             attempt_timeout: Duration::from_secs(30),
             hold_probe: Duration::from_secs(30),
-            log_requests: false,
         }
     }
 }
@@ -109,10 +105,6 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(crate) fn logs_requests(&self) -> bool {
-        self.options.log_requests
     }
 
     pub(crate) fn attempt_timeout(&self) -> Duration {

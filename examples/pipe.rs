@@ -38,6 +38,8 @@
 mod feed;
 #[path = "pipe/lines.rs"]
 mod lines;
+#[path = "pipe/narrator.rs"]
+mod narrator;
 #[path = "pipe/report.rs"]
 mod report;
 
@@ -54,12 +56,13 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use feed::Feed;
+use narrator::Narrator;
 
 const USAGE: &str = "usage: pipe < events.ndjson
 configured by PRODUCTGRAPH_PROJECT_ID, PRODUCTGRAPH_ENDPOINT and the other variables in docs/configuration.md";
 
-/// Time for the reader to see that the engine is closed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time for threads that may be stuck on what they write to.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
@@ -81,7 +84,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Failure> {
     let config = Config::from_env()?;
-    log_to_stderr(config.debug);
+    let narrator = Narrator::start().map_err(Failure::Thread)?;
+    log_to(narrator.clone(), config.debug);
     if let Some(why) = config.disabled_because() {
         return Err(Failure::NoDestination(why));
     }
@@ -91,9 +95,9 @@ fn run() -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(Failure::Runtime)?;
+        .map_err(Failure::Thread)?;
 
-    let feed = Arc::new(Feed::default());
+    let feed = Arc::new(Feed::new(narrator.clone()));
     let handle = engine.handle();
     let waiting = runtime.handle().clone();
     let reader = Arc::clone(&feed);
@@ -101,30 +105,31 @@ fn run() -> Result<ExitCode, Failure> {
     std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || reader.run(io::stdin().lock(), &handle, &waiting))
-        .map_err(Failure::Runtime)?;
+        .map_err(Failure::Thread)?;
 
-    let ledger = runtime.block_on(drain(&engine, &feed));
-    if let Err(error) = report::print(&ledger, io::stdout()) {
-        say(&format_args!("the report could not be written: {error}"));
+    let ledger = runtime.block_on(drain(&engine, &feed, &narrator));
+    if report::print(&ledger, io::stdout()).is_err() {
+        tracing::warn!("the report could not be written");
     }
+    runtime.block_on(narrator.finish(LAST_WORDS));
     Ok(exit_code(&ledger, &feed))
 }
 
 /// Waits for the end of input or a signal, delivers what was read, and returns the final accounts.
-async fn drain(engine: &Engine, feed: &Feed) -> Ledger {
+async fn drain(engine: &Engine, feed: &Feed, narrator: &Narrator) -> Ledger {
     tokio::select! {
         () = productgraph::shutdown_signal() => feed.stop(),
         () = feed.ended() => {}
     }
     let time = engine.shutdown_timeout();
     let deadline = Instant::now() + time;
-    // What has been read still gets in, if there is room soon; a provider that is stuck must not use
-    // up the time in which the others deliver.
+    let left = || deadline.saturating_duration_since(Instant::now());
+    // What has been read still gets in, if there is room soon; waiting for it must not use up the
+    // time in which the rest is delivered.
     let _ = timeout(time / 2, feed.at_rest()).await;
-    engine
-        .shutdown(deadline.saturating_duration_since(Instant::now()))
-        .await;
+    engine.shutdown(left()).await;
     let _ = timeout(LAST_WORDS, feed.at_rest()).await;
+    narrator.finish(left().max(LAST_WORDS)).await;
     engine.ledger()
 }
 
@@ -139,19 +144,23 @@ fn exit_code(ledger: &Ledger, feed: &Feed) -> ExitCode {
 }
 
 /// Standard output is for the report alone.
-fn log_to_stderr(debug: bool) {
+fn log_to(narrator: Narrator, debug: bool) {
     let level = if debug {
         LevelFilter::DEBUG
     } else {
         LevelFilter::INFO
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(move || narrator.clone())
         .with_target(false)
         .log_internal_errors(false);
     tracing_subscriber::registry()
         .with(lines)
-        .with(Targets::new().with_target("productgraph", level))
+        .with(
+            Targets::new()
+                .with_target("productgraph", level)
+                .with_target("pipe", level),
+        )
         .init();
 }
 
@@ -179,7 +188,7 @@ enum Failure {
     #[error(transparent)]
     Start(StartError),
     #[error("cannot start a thread: {0}")]
-    Runtime(io::Error),
+    Thread(io::Error),
 }
 
 impl From<StartError> for Failure {
@@ -195,7 +204,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::NoDestination(_) | Self::Config(_) => ExitCode::from(2),
-            Self::Start(_) | Self::Runtime(_) => ExitCode::FAILURE,
+            Self::Start(_) | Self::Thread(_) => ExitCode::FAILURE,
         }
     }
 }

@@ -9,13 +9,14 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use crate::lines::{Line, Lines};
-use crate::say;
+use crate::narrator::Narrator;
 
 /// Reads events and waits for room in the engine; watched and stopped from elsewhere.
 pub(crate) struct Feed {
     stage: watch::Sender<Stage>,
     stopping: AtomicBool,
     bad_input: AtomicBool,
+    narrator: Narrator,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +29,17 @@ enum Stage {
     Ended,
 }
 
-impl Default for Feed {
-    fn default() -> Self {
+impl Feed {
+    /// Complains to `narrator`.
+    pub(crate) fn new(narrator: Narrator) -> Self {
         Self {
             stage: watch::Sender::new(Stage::Working),
             stopping: AtomicBool::new(false),
             bad_input: AtomicBool::new(false),
+            narrator,
         }
     }
-}
 
-impl Feed {
     /// Feeds `handle` until the input ends or [`stop`](Self::stop) is called, waiting for room on
     /// `runtime`.
     pub(crate) fn run(&self, mut input: impl Read, handle: &Handle, runtime: &runtime::Handle) {
@@ -125,12 +126,12 @@ impl Feed {
         };
         // A refusal is in the ledger.
         if let Err(error) = runtime.block_on(handle.track_wait(event)) {
-            say(&format_args!("line {number}: {error}"));
+            self.narrator.tell(&format_args!("line {number}: {error}"));
         }
     }
 
     fn complain(&self, problem: &dyn std::fmt::Display) {
         self.bad_input.store(true, Ordering::SeqCst);
-        say(problem);
+        self.narrator.tell(problem);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -100,6 +100,16 @@ impl Running {
     ) {
         let mut input = self.input.take().expect("the input is open");
         self.feeder = Some(std::thread::spawn(move || write(&mut input)));
+    }
+
+    /// Its standard output, to be read while it runs.
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("the output is open")
+    }
+
+    /// Its standard error, which then nobody reads.
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("the errors are open")
     }
 
     /// Closes its standard output, as `head` does.

@@ -48,7 +48,6 @@ fn each_bad_value_names_its_variable_and_neither_it_nor_the_key_is_shown() {
         ("ENDPOINT", "ftp://bad.example/v1/events"),
         ("ENDPOINT", "http://bad.example/v1/events"),
         ("ENDPOINT", "https://bad:bad-secret@host.example/v1/events"),
-        ("ENDPOINT", "https://host.example/v1/events?key=bad-secret"),
         ("ENDPOINT", "http://127.0.0.1:9999999/bad"),
         ("API_KEY", "bad\u{1}key"),
         ("API_KEY", "bad-schlüssel"),

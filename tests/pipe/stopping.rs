@@ -1,6 +1,6 @@
 //! Signals, with the input still open.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 
 use productgraph_collector::{Fault, When};
@@ -37,13 +37,14 @@ fn a_signal_delivers_what_waits_for_its_batch() {
     let mut pipe = pipe(&collector.endpoint());
     pipe.env("PRODUCTGRAPH_BATCH_INTERVAL", "1h");
     let mut pipe = Running::start(&mut pipe);
-    // one full batch of 50 shows that all 70 were read
-    pipe.write(events(70).as_bytes());
-    let arrived = collector.wait_until_blocking(FOREVER, |stats| stats.accepted >= 50);
-    assert!(arrived, "{:?}", collector.stats());
+    let mut errors = BufReader::new(pipe.take_stderr());
+    pipe.write(format!("{}bad\n", events(70)).as_bytes());
+    let mut error = String::new();
+    errors.read_line(&mut error).expect("errors are text");
+    assert!(error.starts_with("line 71:"), "{error}"); // so all before it were read
     pipe.signal("TERM");
     let ended = pipe.wait();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.code, Some(65), "{ended:?}");
     assert_eq!(ended.report(), delivered(70));
     assert_eq!(stored(&collector), ids(70));
 }
@@ -90,6 +91,36 @@ fn a_receiver_that_never_answers_ends_with_the_time_given() {
     let dropped = json!({"deadline": 10});
     let expected = account(10, &json!({}), 0, &json!({}), &dropped);
     assert_eq!(ended.report(), expected);
+}
+
+#[test]
+fn errors_that_nobody_reads_hold_up_nothing() {
+    let collector = collector();
+    let mut pipe = pipe(&collector.endpoint());
+    pipe.env("PRODUCTGRAPH_SHUTDOWN_TIMEOUT", "700ms");
+    let mut pipe = Running::start(&mut pipe);
+    let unread = pipe.take_stderr();
+    pipe.write(events(10).as_bytes());
+    let (under_way, wait) = std::sync::mpsc::channel();
+    pipe.feed(move |input| {
+        // their names are more than a pipe holds, and the input more than the reader does
+        let lines = b"bad\n".repeat(50_000);
+        input.write_all(&lines)?;
+        under_way.send(()).expect("the test waits");
+        loop {
+            input.write_all(&lines)?;
+        }
+    });
+    let flooded = wait.recv_timeout(Duration::from_millis(500));
+    let since = Instant::now();
+    pipe.signal("TERM");
+    let ended = pipe.finish();
+    drop(unread);
+
+    assert!(flooded.is_err(), "nothing was stuck");
+    assert!(since.elapsed() < GENEROUS, "{:?}", since.elapsed());
+    assert_eq!(ended.code, Some(65), "{ended:?}");
+    assert_eq!(ended.report(), delivered(10));
 }
 
 #[test]

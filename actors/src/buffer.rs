@@ -120,7 +120,7 @@ impl<E: Send + Sync + 'static> Buffer<E> {
         } else {
             self.tick = (self.tick * 2).min(LONGEST_TICK);
         }
-        let mode = if self.lingers(turn) {
+        let mode = if Self::lingers(turn) {
             Park::Linger {
                 threshold: (self.stages.ingress.capacity() / 4).max(1),
             }
@@ -130,12 +130,12 @@ impl<E: Send + Sync + 'static> Buffer<E> {
         self.stages.ingress.park(mode)
     }
 
-    fn lingers(&self, turn: Turn) -> bool {
+    fn lingers(turn: Turn) -> bool {
         turn.drained > 0 || turn.due.is_some()
     }
 
     fn timer(&self, turn: Turn, now: Instant) -> Option<Instant> {
-        let tick = self.lingers(turn).then(|| now + self.tick);
+        let tick = Self::lingers(turn).then(|| now + self.tick);
         [tick, turn.due].into_iter().flatten().min()
     }
 

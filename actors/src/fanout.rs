@@ -1,4 +1,4 @@
-//! The FanOut actor: offers every sealed batch to every lane. It waits for none of them.
+//! The `FanOut` actor: offers every sealed batch to every lane. It waits for none of them.
 
 use std::convert::Infallible;
 use std::sync::Arc;

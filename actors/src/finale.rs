@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::backoff::FOREVER;
 use crate::ledger::Ledger;
 use crate::report::{Completion, Report};
+use crate::watch::real_now;
 
 #[derive(Debug)]
 pub(crate) struct Finale {
@@ -50,7 +51,7 @@ impl Finale {
         let asked = self.asked.get_or_init(|| {
             first = true;
             Asked {
-                at: std::time::Instant::now(),
+                at: real_now(),
                 timeout: timeout.min(FOREVER),
             }
         });
@@ -110,7 +111,7 @@ impl Finale {
 
     /// Waits on this thread until `end` at the latest.
     pub(crate) fn wait_until(&self, end: std::time::Instant) -> Option<Report> {
-        let limit = end.saturating_duration_since(std::time::Instant::now());
+        let limit = end.saturating_duration_since(real_now());
         let report = self.lock();
         let (report, _) = self
             .written

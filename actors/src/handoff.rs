@@ -1,4 +1,4 @@
-//! The bounded queue between Buffer and FanOut. It belongs to no actor, so it survives theirs.
+//! The bounded queue between `Buffer` and `FanOut`. It belongs to no actor, so it survives theirs.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

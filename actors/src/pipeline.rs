@@ -18,7 +18,7 @@ use crate::report::{Completion, Report};
 use crate::sender::Sender;
 use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
-use crate::watch::{Watch, on_thread};
+use crate::watch::{Watch, on_thread, real_now};
 
 /// A running delivery engine.
 ///
@@ -67,7 +67,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// Settles everything accepted before this call, or as much as `timeout` allows. Waits that are
     /// running are skipped once. Works on any executor.
     pub async fn flush(&self, timeout: Duration) -> Report {
-        let start = std::time::Instant::now();
+        let start = real_now();
         let (reply, report) = oneshot::channel();
         let answer = async {
             // a refused message drops the sender, which the receiver sees
@@ -125,7 +125,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
                 return self.end(Completion::Abandoned, DropReason::Abandoned);
             };
             drain = back;
-            let soon = std::time::Instant::now() + Duration::from_millis(1);
+            let soon = real_now() + Duration::from_millis(1);
             if let Some(report) = self.finale.wait_until(end.min(soon)) {
                 return report;
             }

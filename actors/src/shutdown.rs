@@ -281,7 +281,7 @@ async fn seal<E: Send + Sync + 'static>(buffer: &ActorRef<Buffer<E>>) -> u64 {
         if let Ok(number) = buffer.ask(Seal).await {
             return number;
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep_until(Instant::now() + ASK_AGAIN).await;
     }
 }
 

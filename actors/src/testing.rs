@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::ledger::RejectReason;
 use crate::provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
@@ -232,7 +233,7 @@ impl<E: Clone + Send + Sync + 'static> Scripted<E> {
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("panic of the script"),
             Step::After(wait, step) => {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep_until(Instant::now() + wait).await;
                 Box::pin(self.play(*step, events)).await
             }
         }

@@ -25,7 +25,8 @@ pub(crate) struct Watch {
 
 /// Keeps an alarm alive; dropping it calls the alarm off.
 pub(crate) struct Armed {
-    _called_off: Option<mpsc::Sender<Infallible>>,
+    #[expect(dead_code, reason = "held for its drop")]
+    called_off: Option<mpsc::Sender<Infallible>>,
 }
 
 impl Watch {
@@ -47,20 +48,29 @@ impl Watch {
         let (ring, rings) = oneshot::channel();
         let caller_drives = || Handle::try_current().is_ok_and(|here| is_current_thread(&here));
         if self.pausable && caller_drives() {
-            return (Armed { _called_off: None }, rings);
+            return (Armed { called_off: None }, rings);
         }
-        let at = self.overdue(Instant::now() + timeout.min(FOREVER));
+        let at = self.overdue(real_now() + timeout.min(FOREVER));
         let (called_off, wait) = mpsc::channel();
         let armed = on_thread(move || {
-            let left = at.saturating_duration_since(Instant::now());
+            let left = at.saturating_duration_since(real_now());
             if wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
                 // the caller may have gone
                 let _ = ring.send(());
             }
         });
-        let _called_off = armed.then_some(called_off);
-        (Armed { _called_off }, rings)
+        let called_off = armed.then_some(called_off);
+        (Armed { called_off }, rings)
     }
+}
+
+/// The time that goes on whatever the engine's clock does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "keeping real time is what this file is for"
+)]
+pub(crate) fn real_now() -> Instant {
+    Instant::now()
 }
 
 /// Runs `work` on a thread of its own, if one can be had.

@@ -1,5 +1,10 @@
 //! The delivery engine from the outside, under a paused clock.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the clock is virtual: a sleep is a step of the schedule"
+)]
+
 use std::time::Duration;
 
 use productgraph_actors::testing::{Script, Step, Victim};
@@ -232,4 +237,25 @@ async fn a_destination_that_called_everything_too_large_gets_large_events_again_
         script.request_sizes().last() > Some(&1),
         "learned the size again"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_into_one_body_is_sent_beside_it_when_concurrency_allows() {
+    let limits = Limits::new(1000, 100 * 8);
+    let script = Script::limited("sink", limits, 8, |_: &[u64], _| {
+        Step::After(SECOND, Box::new(Step::Deliver))
+    });
+    let mut options = LaneOptions::default();
+    options.concurrency = 4;
+    let pipeline = Pipeline::builder(|_: &u64| 8)
+        .batch(BatchLimits::new(400, SECOND))
+        .runtime(tokio::runtime::Handle::current())
+        .boxed_provider(Box::new(script.provider()), options)
+        .spawn()
+        .expect("spawns");
+    send_all(&pipeline, 0..400);
+    let report = pipeline.flush(60 * SECOND).await;
+    assert!(report.is_settled(), "{report}");
+    assert_eq!(script.request_sizes(), [100; 4]);
+    assert_eq!(report.elapsed, SECOND, "all four at once");
 }

@@ -1,5 +1,10 @@
 //! A flush settles what was accepted before it, says who did not, and disturbs nothing else.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the clock is virtual: a sleep is a step of the schedule"
+)]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,10 @@
 //! A sick provider changes nothing for a healthy one. The clock is virtual, so nothing means nothing.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the clock is virtual: a sleep is a step of the schedule"
+)]
+
 mod common;
 
 use std::sync::{Arc, Mutex};

@@ -29,6 +29,9 @@ pub(crate) struct Attempt<E> {
     pub(crate) max_bytes: usize,
 }
 
+/// A body and the events in it.
+pub(crate) type Ready<E> = (Bytes, Vec<Slice<E>>);
+
 impl<E> Attempt<E> {
     /// Leaves only the first `events` events.
     pub(crate) fn keep_first(&mut self, events: usize) {

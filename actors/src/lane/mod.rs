@@ -10,6 +10,7 @@ mod request;
 mod settle;
 mod size;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -27,10 +27,10 @@ use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
 use crate::request::{Batch, Slice};
 
-pub(crate) use attempt::{Attempt, Ended, Next};
+pub(crate) use attempt::{Attempt, Ended, Next, Ready};
 pub(crate) use news::{Episode, News};
 use state::State;
-pub use state::{LaneState, LaneStatus};
+pub use status::{LaneState, LaneStatus};
 
 /// How one provider's lane behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,10 +159,14 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Records what was encoded for attempt `id`. `None`: nothing is left to send, or the attempt is
     /// no longer known.
-    pub(crate) fn encoded(&self, id: u64, encoded: Encoded) -> Option<(Bytes, Vec<Slice<E>>)> {
+    pub(crate) fn encoded(&self, id: u64, encoded: Encoded) -> Option<Ready<E>> {
         let (ready, settled) = self.change(|state| state.encoded(id, encoded));
         if settled {
             self.settled.notify_waiters();
+        }
+        if self.options.concurrency > 1 {
+            // what did not fit need not wait for this attempt
+            self.wake.notify_one();
         }
         ready
     }

@@ -66,8 +66,8 @@ impl<E> State<E> {
         }
     }
 
-    fn failed(&mut self, now: Instant, cause: &Cause, held: Option<Held>) -> Episode {
-        self.last_error = Some(cause.clone());
+    fn failed(&mut self, now: Instant, cause: Cause, held: Option<Held>) -> Episode {
+        self.last_error = Some(cause);
         let first = self.failing.is_none();
         let failing = self.failing.get_or_insert(Failing {
             since: now,
@@ -140,7 +140,7 @@ impl<E> Retry<'_, E> {
         not_before: Option<Duration>,
         cause: Cause,
     ) -> Episode {
-        let episode = self.state.failed(self.now, &cause, None);
+        let episode = self.state.failed(self.now, cause, None);
         request.failures += 1;
         let since = *request.failing_since.get_or_insert(self.now);
         let backoff = &self.options.backoff;
@@ -169,7 +169,7 @@ impl<E> Retry<'_, E> {
         let held = Held {
             probe_at: self.now + spread,
         };
-        self.state.failed(self.now, &cause, Some(held))
+        self.state.failed(self.now, cause, Some(held))
     }
 
     /// Halves a refused request until one event is left, which is then refused for good.
@@ -191,7 +191,7 @@ impl<E> Retry<'_, E> {
         if request.panics < PANICS_BEFORE_ISOLATION {
             return self.later(request, None, cause);
         }
-        self.state.failed(self.now, &cause, None);
+        self.state.failed(self.now, cause.clone(), None);
         self.isolate(request, RejectReason::Panicked, cause)
     }
 

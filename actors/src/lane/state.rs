@@ -1,13 +1,11 @@
 //! The lane's state: queue, flights, counters. Every method runs under the lane's lock.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, Flight, Next};
+use super::attempt::{Attempt, Flight, Next, Ready};
 use super::news::Tally;
 use super::request::{Request, cut, put_back, take};
 use super::size::LearnedSize;
@@ -15,48 +13,6 @@ use crate::ingress::Overflow;
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Encoded};
 use crate::request::Slice;
-
-/// What a lane is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LaneState {
-    /// Delivering, or idle.
-    Healthy,
-    /// The last attempt failed; it will be tried again.
-    Retrying,
-    /// The destination refuses this client; everything is kept and probed now and then.
-    Held,
-    /// Paused by the operator.
-    Paused,
-    /// Closed by shutdown.
-    Closed,
-}
-
-/// What can be said about a lane at one instant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LaneStatus {
-    /// The provider's name.
-    pub name: String,
-    /// What the lane is doing.
-    pub state: LaneState,
-    /// Events in this lane without a verdict.
-    pub pending: u64,
-    /// Bytes of those events, as weighed.
-    pub pending_bytes: usize,
-    /// Requests in flight.
-    pub in_flight: usize,
-    /// Failed attempts since the last success.
-    pub failures: u32,
-    /// How long it has been failing.
-    pub failing_for: Option<Duration>,
-    /// Time since the destination last took something.
-    pub last_success: Option<Duration>,
-    /// Why the last failed attempt failed.
-    pub last_error: Option<Cause>,
-    /// Attempts made, successful or not.
-    pub attempts: u64,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct LaneCounts {
@@ -104,7 +60,7 @@ pub(super) struct State<E> {
     /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
     /// not known here.
     pub(super) garbage: Vec<Slice<E>>,
-    closed: Option<DropReason>,
+    pub(super) closed: Option<DropReason>,
     last_id: u64,
 }
 
@@ -253,11 +209,7 @@ impl<E> State<E> {
     }
 
     /// Returns what to send, and whether something was settled.
-    pub(super) fn encoded(
-        &mut self,
-        id: u64,
-        mut encoded: Encoded,
-    ) -> (Option<(Bytes, Vec<Slice<E>>)>, bool) {
+    pub(super) fn encoded(&mut self, id: u64, mut encoded: Encoded) -> (Option<Ready<E>>, bool) {
         let Some(flight) = self.flights.iter_mut().find(|f| f.id == id) else {
             return (None, false);
         };
@@ -365,29 +317,6 @@ impl<E> State<E> {
         let again = self.again.iter().filter_map(Request::oldest);
         let flights = self.flights.iter().filter_map(|f| f.request.oldest());
         again.chain(flights).chain(fresh).min()
-    }
-
-    pub(super) fn status(&self, name: &str, now: Instant) -> LaneStatus {
-        let state = match &self.failing {
-            _ if self.closed.is_some() => LaneState::Closed,
-            _ if self.paused => LaneState::Paused,
-            Some(failing) if failing.held.is_some() => LaneState::Held,
-            Some(_) => LaneState::Retrying,
-            None => LaneState::Healthy,
-        };
-        let ago = |at: Instant| now.saturating_duration_since(at);
-        LaneStatus {
-            name: name.to_owned(),
-            state,
-            pending: self.counts.pending,
-            pending_bytes: self.counts.pending_bytes,
-            in_flight: self.flights.len(),
-            failures: self.failing.as_ref().map_or(0, |f| f.attempts),
-            failing_for: self.failing.as_ref().map(|f| ago(f.since)),
-            last_success: self.last_success.map(ago),
-            last_error: self.last_error.clone(),
-            attempts: self.counts.attempts,
-        }
     }
 
     #[cfg(any(test, feature = "testing"))]

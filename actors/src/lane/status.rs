@@ -1,0 +1,75 @@
+//! What can be said about a lane from outside.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::state::State;
+use crate::provider::Cause;
+
+/// What a lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LaneState {
+    /// Delivering, or idle.
+    Healthy,
+    /// The last attempt failed; it will be tried again.
+    Retrying,
+    /// The destination refuses this client; everything is kept and probed now and then.
+    Held,
+    /// Paused by the operator.
+    Paused,
+    /// Closed by shutdown.
+    Closed,
+}
+
+/// What can be said about a lane at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneStatus {
+    /// The provider's name.
+    pub name: String,
+    /// What the lane is doing.
+    pub state: LaneState,
+    /// Events in this lane without a verdict.
+    pub pending: u64,
+    /// Bytes of those events, as weighed.
+    pub pending_bytes: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Failed attempts since the last success.
+    pub failures: u32,
+    /// How long it has been failing.
+    pub failing_for: Option<Duration>,
+    /// Time since the destination last took something.
+    pub last_success: Option<Duration>,
+    /// Why the last failed attempt failed.
+    pub last_error: Option<Cause>,
+    /// Attempts made, successful or not.
+    pub attempts: u64,
+}
+
+impl<E> State<E> {
+    pub(super) fn status(&self, name: &str, now: Instant) -> LaneStatus {
+        let state = match &self.failing {
+            _ if self.closed.is_some() => LaneState::Closed,
+            _ if self.paused => LaneState::Paused,
+            Some(failing) if failing.held.is_some() => LaneState::Held,
+            Some(_) => LaneState::Retrying,
+            None => LaneState::Healthy,
+        };
+        let ago = |at: Instant| now.saturating_duration_since(at);
+        LaneStatus {
+            name: name.to_owned(),
+            state,
+            pending: self.counts.pending,
+            pending_bytes: self.counts.pending_bytes,
+            in_flight: self.flights.len(),
+            failures: self.failing.as_ref().map_or(0, |f| f.attempts),
+            failing_for: self.failing.as_ref().map(|f| ago(f.since)),
+            last_success: self.last_success.map(ago),
+            last_error: self.last_error.clone(),
+            attempts: self.counts.attempts,
+        }
+    }
+}

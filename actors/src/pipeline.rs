@@ -164,9 +164,15 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             buffer,
             fan_out,
             flushers,
+            ..
         } = &*self.lives;
         let flushers: u32 = flushers.iter().map(|lives| lives.restarts()).sum();
         buffer.restarts() + fan_out.restarts() + flushers
+    }
+
+    /// Actors that used up their restarts: what they did is no longer done.
+    pub fn dead_actors(&self) -> u32 {
+        self.lives.dead.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Stops starting attempts for a provider, or resumes. False if there is no such provider.

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kameo::actor::{Actor, ActorId, ActorRef, Spawn, WeakActorRef};
@@ -36,6 +37,8 @@ pub(crate) struct AllLives {
     pub(crate) buffer: Arc<Lives>,
     pub(crate) fan_out: Arc<Lives>,
     pub(crate) flushers: Vec<Arc<Lives>>,
+    /// Actors that used up their restarts.
+    pub(crate) dead: AtomicU32,
 }
 
 impl AllLives {
@@ -44,6 +47,7 @@ impl AllLives {
             buffer: Arc::default(),
             fan_out: Arc::default(),
             flushers: (0..lanes).map(|_| Arc::default()).collect(),
+            dead: AtomicU32::new(0),
         }
     }
 }
@@ -160,6 +164,7 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
         reason: ActorStopReason,
     ) -> Result<ControlFlow<ActorStopReason>, Self::Error> {
         // its siblings go on; its lane keeps what it has until the drain counts it
+        self.engine.lives.dead.fetch_add(1, Ordering::Relaxed);
         tracing::error!(?reason, "an engine actor died for good");
         Ok(ControlFlow::Continue(()))
     }

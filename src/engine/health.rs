@@ -12,6 +12,9 @@ pub struct Health {
     pub providers: Vec<LaneStatus>,
     /// How often an actor of the engine was restarted.
     pub restarts: u32,
+    /// Actors that used up their restarts. What such an actor did is no longer done: the service has
+    /// to be restarted.
+    pub dead_actors: u32,
 }
 
 /// A state to act on. The order is from good to bad.
@@ -24,12 +27,12 @@ pub enum HealthState {
     Healthy,
     /// A provider fails and is retried, is paused, or the engine was shut down.
     Degraded,
-    /// A provider refuses this client: nothing will be delivered until somebody acts.
+    /// A provider refuses this client, or an actor is dead: nothing will be delivered until somebody acts.
     Unhealthy,
 }
 
 impl Health {
-    pub(crate) fn new(providers: Vec<LaneStatus>, restarts: u32) -> Self {
+    pub(crate) fn new(providers: Vec<LaneStatus>, restarts: u32, dead_actors: u32) -> Self {
         let state = providers
             .iter()
             .map(|lane| match lane.state {
@@ -37,12 +40,14 @@ impl Health {
                 LaneState::Held => HealthState::Unhealthy,
                 _ => HealthState::Degraded,
             })
+            .chain((dead_actors > 0).then_some(HealthState::Unhealthy))
             .max()
             .unwrap_or(HealthState::Healthy);
         Self {
             state,
             providers,
             restarts,
+            dead_actors,
         }
     }
 
@@ -51,6 +56,7 @@ impl Health {
             state: HealthState::Disabled,
             providers: Vec::new(),
             restarts: 0,
+            dead_actors: 0,
         }
     }
 

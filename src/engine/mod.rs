@@ -124,7 +124,11 @@ impl Engine {
     /// How the engine and each provider are.
     pub fn health(&self) -> Health {
         match &self.pipeline {
-            Some(pipeline) => Health::new(pipeline.lanes(), pipeline.restarts()),
+            Some(pipeline) => Health::new(
+                pipeline.lanes(),
+                pipeline.restarts(),
+                pipeline.dead_actors(),
+            ),
             None => Health::disabled(),
         }
     }

@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Router, serve};
 use engine_support::{
     account, assert_final, assert_holds_once, builder, collector, collector_of, current_thread,
-    held, id_of, ids_of, in_time, metadata, millis, named, numbered, provider, text,
+    delivered, held, id_of, ids_of, in_time, metadata, millis, named, numbered, provider, text,
 };
 use productgraph::correlation::{Correlation, SessionId, UserId, capture, spawn, spawn_blocking};
 use productgraph::event::{EventId, Timestamp};
@@ -514,6 +514,7 @@ async fn a_closed_engine_ends_the_wait_for_room() {
 async fn a_flush_says_which_provider_is_late_and_delivers_to_the_others() {
     let (late, prompt) = (collector(), collector());
     let engine = builder()
+        .batch_size(10)
         .provider(provider(&late, "late"))
         .provider(provider(&prompt, "prompt"))
         .spawn()
@@ -523,7 +524,8 @@ async fn a_flush_says_which_provider_is_late_and_delivers_to_the_others() {
     for n in 0..10 {
         handle.track(numbered(n));
     }
-    let report = in_time(engine.flush(millis(300))).await;
+    delivered(&engine, "prompt", 10).await;
+    let report = in_time(engine.flush(millis(100))).await;
     let Completion::DeadlinePassed { unsettled } = &report.completion else {
         panic!("{report}");
     };

@@ -22,7 +22,7 @@ const EVENTS: usize = 60;
 /// For destinations that never take what they get.
 const SHORT: Duration = millis(300);
 /// By how much a loaded machine may miss a deadline.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// What runs the application; the engine has a runtime of its own.
 #[derive(Clone, Copy, Debug)]

@@ -392,7 +392,7 @@ async fn a_shutdown_that_nobody_waits_for_any_more_goes_on() {
         }
     }
     gate.release();
-    let report = in_time(engine.shutdown(Duration::ZERO)).await;
+    let report = in_time(engine.shutdown(BOUND)).await;
     assert!(report.is_settled(), "{report}");
     assert_holds_once(&collector, &ids_of(0..EVENTS));
 }

@@ -2,65 +2,29 @@
 
 mod engine_support;
 
-use std::collections::HashMap;
-use std::fmt::{Debug, Write};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
+use engine_support::settings::{KEY, calm, config, try_config};
 use engine_support::{
     BOUND, account, assert_holds_once, collector, current_thread, ids_of, in_time, metadata,
-    millis, named, numbered, provider, until,
+    millis, named, numbered, provider,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use productgraph::providers::ProductGraph;
 use productgraph::{
     Config, DropReason, Engine, EngineBuilder, Event, HealthState, RefuseReason, StartError,
-    TrackError,
 };
 use productgraph_collector::{Collector, Fault, When};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Metadata, Subscriber};
-
-const KEY: &str = "pg_live_5ecre7";
-
-/// A configuration as the environment would give it: project, endpoint and these.
-fn config(endpoint: &str, settings: &[(&str, &str)]) -> Config {
-    try_config(endpoint, settings).expect("a valid configuration")
-}
-
-fn try_config(
-    endpoint: &str,
-    settings: &[(&str, &str)],
-) -> Result<Config, productgraph::ConfigError> {
-    let mut all = HashMap::from([("PROJECT_ID", "shop"), ("ENDPOINT", endpoint)]);
-    all.extend(settings.iter().copied());
-    Config::from_lookup(|name| {
-        let name = name.strip_prefix("PRODUCTGRAPH_")?;
-        all.get(name).map(ToString::to_string)
-    })
-}
 
 fn engine(collector: &Collector, settings: &[(&str, &str)]) -> Engine {
     Engine::from_config(&config(&collector.endpoint(), settings)).expect("it starts")
-}
-
-/// Slow to close batches by itself, quick to retry.
-const CALM: [(&str, &str); 3] = [
-    ("BATCH_INTERVAL", "1h"),
-    ("RETRY_BASE", "10ms"),
-    ("RETRY_MAX", "50ms"),
-];
-
-fn calm<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    [&CALM, settings].concat()
 }
 
 fn track(engine: &Engine, range: std::ops::Range<usize>) {
@@ -383,108 +347,6 @@ async fn a_configuration_without_an_endpoint_serves_providers_from_code() {
     assert!(!engine.is_enabled());
     assert_eq!(engine.health().state, HealthState::Disabled);
     assert!(!Engine::from_config(&config).expect("off").is_enabled());
-}
-
-/// Everything that was logged in this process, field by field.
-struct Logs;
-
-static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn logged() -> MutexGuard<'static, Vec<String>> {
-    LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, "{field}={value:?} ").expect("a string takes everything");
-    }
-}
-
-impl Subscriber for Logs {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut line = Line(format!("span {} ", attributes.metadata().name()));
-        attributes.record(&mut line);
-        logged().push(line.0);
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, record: &Record<'_>) {
-        let mut line = Line(String::new());
-        record.record(&mut line);
-        logged().push(line.0);
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(format!("{} ", event.metadata().level()));
-        event.record(&mut line);
-        logged().push(line.0);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test]
-async fn no_key_shows_in_debug_output_errors_reports_or_logs() {
-    const TOKEN: &str = "qu3ry_5ecre7";
-    tracing::subscriber::set_global_default(Logs).expect("the first in this process");
-    let mut shown: Vec<String> = Vec::new();
-    let collector = Collector::builder()
-        .require_key("another")
-        .start_blocking()
-        .expect("a free port");
-    collector.faults().push(Fault::status(500));
-    collector.faults().push(Fault::store_then_reset());
-    let endpoint = format!("{}?token={TOKEN}", collector.endpoint());
-    let settings = calm(&[("API_KEY", KEY), ("DEBUG", "true")]);
-    let config = config(&endpoint, &settings);
-    shown.push(format!("{config:?}"));
-    let builder = EngineBuilder::from_config(&config).expect("a valid configuration");
-    shown.push(format!("{builder:?}"));
-    let provider = ProductGraph::new(&endpoint).api_key(KEY);
-    shown.push(format!("{provider:?}"));
-
-    let engine = builder.spawn().expect("it starts");
-    track(&engine, 0..3);
-    let flush = in_time(engine.flush(BOUND));
-    let held = until(|| engine.health().state == HealthState::Unhealthy);
-    tokio::select! {
-        report = flush => panic!("nothing is taken, yet {report}"),
-        () = held => {}
-    }
-    let report = in_time(engine.flush(millis(20))).await;
-    shown.push(format!("{report} {report:?}"));
-    let health = engine.health();
-    assert_eq!(health.state, HealthState::Unhealthy, "{health:?}");
-    shown.push(format!("{health:?} {:?}", engine.stats()));
-    shown.push(format!("{engine:?} {:?}", engine.handle()));
-    let down = collector.faults().down();
-    in_time(collector.wait_until(|stats| !stats.listening)).await;
-    let report = in_time(engine.shutdown(millis(100))).await;
-    shown.push(format!("{report} {report:?}"));
-    down.up();
-    let refused = engine.handle().try_track(numbered(9));
-    shown.push(format!("{refused:?}"));
-    assert!(matches!(refused, Err(TrackError::Closed(_))));
-
-    let logs = logged().join("\n");
-    assert!(logs.contains("request sent"), "debug was asked for: {logs}");
-    assert!(logs.contains("holding events"), "{logs}");
-    shown.push(logs);
-    for text in shown {
-        for secret in [KEY, TOKEN] {
-            assert!(!text.contains(secret), "{secret} in {text}");
-        }
-    }
 }
 
 #[test]

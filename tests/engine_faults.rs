@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine_support::{
     BOUND, account, assert_final, assert_holds, assert_holds_once, builder, collector,
-    collector_of, held, id_of, ids_of, in_time, millis, numbered, provider,
+    collector_of, delivered, held, id_of, ids_of, in_time, millis, numbered, provider, until,
 };
 use productgraph::providers::{ProductGraph, TenantKeys};
 use productgraph::{
@@ -19,7 +19,7 @@ use productgraph_collector::{Answer, Collector, Fault, Generation, RetryAfter, W
 
 const EVENTS: usize = 20;
 /// Longer than any sound answer takes, short enough for a test.
-const REQUEST_TIMEOUT: Duration = millis(400);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lane that retries and probes soon.
 fn hasty() -> LaneOptions {
@@ -33,6 +33,7 @@ fn hasty() -> LaneOptions {
 /// An engine with a destination that will misbehave and one that does not.
 fn engine_of(faulty: ProductGraph, sound: &Collector) -> Engine {
     builder()
+        .batch_size(1000)
         .provider_with(faulty.name("faulty").timeout(REQUEST_TIMEOUT), hasty())
         .provider(provider(sound, "sound"))
         .spawn()
@@ -185,18 +186,9 @@ async fn a_destination_is_left_alone_for_as_long_as_it_asks() {
     let start = tokio::time::Instant::now();
     track(&engine, 0..EVENTS);
     in_time(faulty.wait_for_requests(1)).await;
-    let status = in_time(async {
-        loop {
-            let lane = engine.health().providers.swap_remove(0);
-            if lane.failures > 0 {
-                return lane;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert_eq!(status.state, LaneState::Retrying);
-    assert_eq!(status.last_error.and_then(|cause| cause.status), Some(429));
+    let last_error = || engine.health().providers.swap_remove(0).last_error;
+    until(|| last_error().is_some()).await;
+    assert_eq!(last_error().and_then(|cause| cause.status), Some(429));
     in_time(faulty.wait_for_events(EVENTS as u64)).await;
     assert!(start.elapsed() >= Duration::from_secs(1));
     let report = in_time(engine.shutdown(BOUND)).await;
@@ -216,12 +208,7 @@ async fn a_drain_does_not_wait_for_what_a_destination_asked_for() {
         .spawn()
         .expect("it starts");
     track(&engine, 0..EVENTS);
-    in_time(async {
-        while engine.health().state != HealthState::Degraded {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| engine.health().state == HealthState::Degraded).await;
     let report = in_time(engine.shutdown(Duration::from_secs(10))).await;
     assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
     assert!(report.elapsed < Duration::from_secs(5), "{report}");
@@ -267,7 +254,10 @@ async fn a_destination_that_is_down_gets_everything_once_it_is_up() {
     in_time(faulty.wait_until(|stats| !stats.listening)).await;
     let engine = engine_of(provider(&faulty, "faulty"), &sound);
     track(&engine, 0..EVENTS);
-    let report = in_time(engine.flush(millis(300))).await;
+    let _ = in_time(engine.flush(millis(20))).await;
+    delivered(&engine, "sound", EVENTS).await;
+    until(|| engine.health().providers[0].failures > 0).await;
+    let report = in_time(engine.flush(millis(20))).await;
     assert!(
         matches!(&report.completion, Completion::DeadlinePassed { unsettled } if unsettled == &["faulty"]),
         "{report}"
@@ -343,7 +333,10 @@ async fn a_wrong_key_holds_everything_and_says_so_and_only_the_deadline_gives_up
     );
     let engine = engine_of(provider(&faulty, "faulty").api_key("the wrong one"), &sound);
     track(&engine, 0..EVENTS);
-    let report = in_time(engine.flush(millis(300))).await;
+    let _ = in_time(engine.flush(millis(20))).await;
+    delivered(&engine, "sound", EVENTS).await;
+    until(|| engine.health().state == HealthState::Unhealthy).await;
+    let report = in_time(engine.flush(millis(20))).await;
     assert!(!report.is_settled(), "{report}");
     assert_eq!(account(&report.ledger, "faulty").pending, EVENTS as u64);
     let health = engine.health();
@@ -553,6 +546,7 @@ async fn a_black_hole_changes_nothing_for_the_one_beside_it() {
         track(&engine, round * 10..(round + 1) * 10);
         in_time(sound.wait_for_events((round as u64 + 1) * 10)).await;
     }
+    delivered(&engine, "sound", 200).await;
     assert_holds_once(&sound, &ids_of(0..200));
     let lanes = engine.health().providers;
     assert_eq!((lanes[1].failures, lanes[1].pending), (0, 0));

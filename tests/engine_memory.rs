@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use engine_support::{
-    BOUND, account, assert_final, builder, collector, current_thread, held, id_of, in_time,
-    numbered, provider,
+    BOUND, account, assert_final, builder, collector, current_thread, delivered, held, id_of,
+    in_time, numbered, provider,
 };
 use productgraph::correlation::{SessionId, UserId};
 use productgraph::event::{EventId, UiAction};
@@ -133,6 +133,7 @@ async fn a_stuck_destination_gives_up_its_own_oldest_events_and_costs_the_other_
             in_time(sound.wait_for_events(n as u64 + 1)).await;
         }
     }
+    delivered(&engine, "sound", EVENTS).await;
     assert!(engine.stats().bytes_held <= CEILING);
     let report = in_time(engine.shutdown(Duration::from_millis(100))).await;
     assert_final(&report);

@@ -89,7 +89,7 @@ reasons! {
     }
 }
 
-/// Counts by reason. A plain value; [`AtomicCounts`] is its shared sibling.
+/// Counts by reason. A plain value; the engine counts in atomics and hands this out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts<R: Reason> {
     by_reason: Vec<u64>,

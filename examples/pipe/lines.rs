@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 /// Bytes asked for at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Holds what was read and not yet handed out: never more than the longest line and one chunk.

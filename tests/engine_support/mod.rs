@@ -118,6 +118,21 @@ pub(crate) fn account<'a>(ledger: &'a Ledger, name: &str) -> &'a ProviderLedger 
         .unwrap_or_else(|| panic!("{name} has no account"))
 }
 
+/// Waits until the engine knows that so many events were delivered to this provider.
+pub(crate) async fn delivered(engine: &Engine, name: &str, events: usize) {
+    until(|| account(&engine.ledger(), name).delivered >= events as u64).await;
+}
+
+/// Waits until `done` says so.
+pub(crate) async fn until(mut done: impl FnMut() -> bool) {
+    in_time(async {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// Fails unless nothing is open, and the sums are right.
 #[track_caller]
 pub(crate) fn assert_final(report: &Report) {

@@ -123,8 +123,9 @@ fn no_input_at_all_is_nothing_to_deliver() {
     );
 
     // not even a file descriptor
-    let mut closed = Command::new("sh");
+    let mut closed = Command::new("/bin/sh");
     closed
+        .env_clear()
         .args(["-c", r#""$0" <&-"#])
         .arg(program("pipe"))
         .env("PRODUCTGRAPH_PROJECT_ID", "shop")

@@ -134,8 +134,7 @@ impl Handle {
     /// [`Engine::ledger`](crate::Engine::ledger).
     pub fn track(&self, event: Event) {
         if let Some(inner) = &self.0 {
-            // counted; whoever wants it back calls `try_track`
-            let _ = inner.put(inner.stamp(event));
+            inner.put_or_drop(inner.stamp(event));
         }
     }
 
@@ -241,6 +240,16 @@ impl Inner {
             trace,
         });
         event
+    }
+
+    /// What is refused is counted and dropped: boxing it for nobody would cost an allocation just
+    /// when there is no room. Whoever wants it back calls `try_track`.
+    fn put_or_drop(&self, event: Event) {
+        match &self.sink {
+            Sink::Engine { sender, .. } => drop(sender.try_send(event)),
+            #[cfg(feature = "testing")]
+            Sink::Recorder(recorder) => recorder.record(event),
+        }
     }
 
     fn put(&self, event: Event) -> Result<(), TrackError> {

@@ -34,8 +34,9 @@
 //!
 //! # The delivery contract
 //!
-//! - `track` never blocks, never panics, takes no lock and needs no runtime. What it cannot take is
-//!   refused and counted.
+//! - `track` never blocks, never panics, takes no lock and needs no runtime. (The one call that wakes
+//!   an idle engine passes through tokio's `Notify`, which holds a lock for a few instructions.) What
+//!   it cannot take is refused and counted.
 //! - Per provider and at every instant `accepted = delivered + rejected + dropped + pending`, by
 //!   reason. [`Engine::ledger`], `flush` and `shutdown` return it.
 //! - At least once to each provider; ids and times are fixed when an event is tracked. Order is kept

@@ -173,8 +173,8 @@ mod tests {
         {}
 
         let pid = child.id().expect("it still runs").to_string();
-        let sent = Command::new("kill")
-            .args([signal, &pid])
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill {signal} {pid}")])
             .status()
             .await
             .unwrap();

@@ -106,7 +106,10 @@ async fn end_by_signal(test: &str, flavour: usize, destination: usize) {
     line_that_starts(&mut lines, "ready").await;
     let pid = child.id().expect("it still runs").to_string();
     let start = Instant::now();
-    let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
+    let killed = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {pid}")])
+        .status()
+        .await;
     assert!(killed.expect("it runs").success());
 
     let sums = line_that_starts(&mut lines, "sums ").await;

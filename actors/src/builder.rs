@@ -17,8 +17,9 @@ use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
 use crate::watch::Watch;
 
-/// Worker threads of the engine's own runtime: a provider that blocks one leaves the other.
-const WORKERS: usize = 2;
+/// Worker threads of the engine's own runtime, at most: one for each lane and one more, so that
+/// providers that block their thread, which they should not, leave the others one.
+const MOST_WORKERS: usize = 16;
 
 /// Collects what a [`Pipeline`] is made of.
 pub struct PipelineBuilder<E> {
@@ -135,7 +136,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         }
         let own = match self.runtime {
             Some(_) => None,
-            None => Some(own_runtime().map_err(SpawnError::Runtime)?),
+            None => Some(own_runtime(self.lanes.len()).map_err(SpawnError::Runtime)?),
         };
         let handle = match (&own, self.runtime) {
             (Some(own), _) => own.handle().clone(),
@@ -177,9 +178,9 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     }
 }
 
-fn own_runtime() -> std::io::Result<Runtime> {
+fn own_runtime(lanes: usize) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads((lanes + 1).min(MOST_WORKERS))
         .thread_name("productgraph")
         .enable_all()
         .build()

@@ -1,4 +1,5 @@
 //! Alone in its process, because it counts the process's threads.
+#![cfg(target_os = "linux")]
 
 mod common;
 

@@ -10,7 +10,8 @@ use crate::ConfigError;
 use crate::providers::http::Endpoint;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const MAX_PROJECT_BYTES: usize = 256;
+/// What the wire form has room for: a tenant key that was cut would be another tenant's.
+const MAX_PROJECT_BYTES: usize = 255;
 const MAX_PATHS: usize = 64;
 const MAX_PATH_BYTES: usize = 256;
 

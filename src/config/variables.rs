@@ -32,7 +32,7 @@ macro_rules! variables {
 
 variables! {
     "ENABLED", "true or false", |c, t| c.enabled = Some(values::boolean(t)?);
-    "PROJECT_ID", "1 to 256 characters without control characters",
+    "PROJECT_ID", "1 to 255 bytes without control characters",
         |c, t| c.project_id = Some(t.to_owned());
     "ENDPOINT",
         "a URL such as https://host/v1/events; http only to this machine or with PRODUCTGRAPH_ALLOW_PLAIN_HTTP=true",

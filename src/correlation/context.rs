@@ -279,3 +279,74 @@ mod carrier {
 
     pub(in crate::correlation) struct Attached;
 }
+
+#[cfg(all(test, feature = "opentelemetry"))]
+mod suppression {
+    use std::future::{poll_fn, ready};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use opentelemetry::Context as OtelContext;
+
+    use super::super::suppress::suppressed;
+
+    fn is_suppressed() -> bool {
+        OtelContext::is_current_telemetry_suppressed()
+    }
+
+    #[test]
+    fn each_poll_is_suppressed_and_nothing_in_between() {
+        let mut polls = 0;
+        let mut future = pin!(suppressed(poll_fn(|_| {
+            polls += 1;
+            assert!(is_suppressed());
+            if polls == 3 {
+                Poll::Ready(polls)
+            } else {
+                Poll::Pending
+            }
+        })));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            assert_eq!(future.as_mut().poll(&mut cx), Poll::Pending);
+            assert!(!is_suppressed());
+        }
+        assert_eq!(future.as_mut().poll(&mut cx), Poll::Ready(3));
+        assert!(!is_suppressed());
+    }
+
+    #[test]
+    fn what_is_suppressed_already_stays_so_afterwards() {
+        let _outer = OtelContext::enter_telemetry_suppressed_scope();
+        let mut cx = Context::from_waker(Waker::noop());
+        let future = pin!(suppressed(ready(is_suppressed())));
+        assert_eq!(future.poll(&mut cx), Poll::Ready(true));
+        assert!(is_suppressed());
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing_suppressed() {
+        let mut future = Box::pin(suppressed(poll_fn(|_| -> Poll<()> {
+            panic!("in the poll")
+        })));
+        let mut cx = Context::from_waker(Waker::noop());
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+        assert!(poll.is_err());
+        assert!(!is_suppressed());
+    }
+
+    #[test]
+    fn the_values_of_the_context_stay_visible() {
+        #[derive(Debug, PartialEq)]
+        struct Baggage(u8);
+        let _outer = OtelContext::current_with_value(Baggage(7)).attach();
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = poll_fn(|_| {
+            Poll::Ready(OtelContext::map_current(|cx| {
+                cx.get::<Baggage>().map(|b| b.0)
+            }))
+        });
+        assert_eq!(pin!(suppressed(read)).poll(&mut cx), Poll::Ready(Some(7)));
+    }
+}

@@ -1,6 +1,7 @@
 //! How an engine is put together.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,7 +172,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Events that close a batch. Default 50. Under backlog batches are merged up to the provider's
+    /// Events that close a batch. Default 50, from 1 to 100,000. Under backlog batches are merged up to the provider's
     /// own limit, so this bounds waiting, not request size.
     pub fn batch_size(mut self, events: usize) -> Self {
         self.batch.max_events = events.max(1);
@@ -184,14 +185,15 @@ impl EngineBuilder {
         self
     }
 
-    /// Ceiling over the events held anywhere in the engine, in bytes of memory. Default 8 MiB.
+    /// Ceiling over the events held anywhere in the engine, in bytes of memory. Default 8 MiB, from
+    /// 1 KiB to 4 GiB.
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Events that fit between callers and the engine. Default 8,192; about 200 bytes each, from the
-    /// start.
+    /// Events that fit between callers and the engine. Default 8,192, from 1 to 1,048,576; about 200
+    /// bytes each, from the start.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.queue_capacity = events;
         self
@@ -211,7 +213,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Requests in flight to one provider. Default 1, which keeps order.
+    /// Requests in flight to one provider. Default 1, which keeps order; up to 64.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.lane.concurrency = requests.max(1);
         self
@@ -306,11 +308,20 @@ impl EngineBuilder {
         })
     }
 
+    /// What would allocate without bound, or refuse every event, is a mistake.
+    fn check(&self) -> Result<(), ConfigError> {
+        within("batch_size", self.batch.max_events, &(1..=100_000))?;
+        within("queue_capacity", self.queue_capacity, &(1..=1 << 20))?;
+        within("max_buffered_bytes", self.max_bytes, &(1024..=4 << 30))?;
+        within("concurrency", self.lane.concurrency, &(1..=64))
+    }
+
     fn spawn_pipeline(&mut self) -> Result<Pipeline<Event>, StartError> {
         let project = self.project.take().filter(|project| !project.is_empty());
         let project = project.ok_or_else(|| {
             ConfigError::new("project", "is not set", "the project that events belong to")
         })?;
+        self.check()?;
         let setup = Setup::new(project);
         let mut pipeline = Pipeline::builder(Event::weight)
             .priority(priority)
@@ -334,6 +345,19 @@ impl EngineBuilder {
         }
         Ok(pipeline.spawn()?)
     }
+}
+
+/// Fails unless `value` is within `range`.
+fn within(
+    setting: &'static str,
+    value: usize,
+    range: &RangeInclusive<usize>,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    Err(ConfigError::new(setting, "is out of range", expected))
 }
 
 fn priority(event: &Event) -> Priority {

@@ -134,8 +134,8 @@ impl Running {
             assert!(since.elapsed() < FOREVER, "it never listens for SIG{name}");
             std::thread::yield_now();
         }
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
             .status()
             .expect("there is a kill command");
         assert!(sent.success());

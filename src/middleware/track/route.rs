@@ -65,12 +65,25 @@ pub(super) fn route_text<B>(request: &Request<B>, grpc: bool) -> Text {
         Some(template) if !(grpc && template.ends_with('}') && template.contains("/{*")) => {
             intern_template(template)
         }
-        // service and method name no entity
-        _ if grpc => intern::path(path),
+        // service and method name no entity; that it is a gRPC call is only the client's word
+        _ if grpc && is_grpc_path(path) => intern::path(path),
         // `CONNECT` has no path
         _ if path.is_empty() => "/".into(),
         _ => intern::folded(path),
     }
+}
+
+/// Whether this is `/package.Service/Method`: two names made of identifiers, as protobuf has them.
+fn is_grpc_path(path: &str) -> bool {
+    let is_identifier = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && word.bytes().filter(u8::is_ascii_digit).count() < 5
+    };
+    let Some((service, method)) = path.strip_prefix('/').and_then(|p| p.split_once('/')) else {
+        return false;
+    };
+    path.len() <= 256 && is_identifier(method) && service.split('.').all(is_identifier)
 }
 
 #[cfg(feature = "axum")]

@@ -19,6 +19,8 @@ use crate::event::wire::{TenantKeys, WireOptions};
 use crate::secret::SecretError;
 use crate::{ConfigError, Event, Secret, Text};
 
+/// The longest tenant key that the wire form does not cut.
+const MAX_PROJECT_BYTES: usize = 255;
 /// The service refuses requests with more events.
 /// <https://github.com/plexusone/productgraph/blob/main/docs/api/events.md>
 const MAX_EVENTS: usize = 1000;
@@ -197,6 +199,13 @@ impl ProductGraph {
                 "project",
                 "is empty",
                 "the id of the project that events belong to; the service rejects events without it",
+            ));
+        }
+        if setup.project.len() > MAX_PROJECT_BYTES {
+            return Err(ConfigError::new(
+                "project",
+                "is too long",
+                "at most 255 bytes; cut, it would be another project's id",
             ));
         }
         if !(1..=MAX_EVENTS).contains(&self.max_events) {

@@ -2,13 +2,15 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::sync::oneshot;
 
 /// Completes when the process is asked to stop: SIGTERM or Ctrl-C, elsewhere than on Unix Ctrl-C.
 ///
-/// Made for `axum::serve(..).with_graceful_shutdown(productgraph::shutdown_signal())`. Listens on a
+/// Made for `axum::serve(..).with_graceful_shutdown(productgraph::shutdown_signal())`. Listens from this
+/// call on, not only once it is awaited: start what a signal must not interrupt after it. Listens on a
 /// small thread of its own, so it works on any runtime, busy or without I/O enabled, and ends with
 /// the future. From the first use on the signals no longer end the process by themselves: a second
 /// Ctrl-C does nothing, which is why a drain has a deadline.
@@ -22,40 +24,33 @@ use tokio::sync::oneshot;
 /// println!("stopping");
 /// # }
 /// ```
-pub async fn shutdown_signal() {
-    match listen().signal.await {
-        Ok(name) => tracing::info!(signal = name, "asked to stop"),
-        // The listener has said why it gave up.
-        Err(_) => pending().await,
+#[must_use = "it listens for as long as it is kept"]
+pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
+    let signal = listen();
+    async move {
+        match signal.await {
+            Ok(name) => tracing::info!(signal = name, "asked to stop"),
+            // The listener has said why it gave up.
+            Err(_) => pending().await,
+        }
     }
 }
 
-/// A listener on its thread.
-struct Listener {
-    /// Answers once the handlers are in place.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only a test must know when it may send a signal")
-    )]
-    installed: oneshot::Receiver<()>,
-    /// Answers with the name of the signal; the thread ends when this is dropped.
-    signal: oneshot::Receiver<&'static str>,
-}
-
-fn listen() -> Listener {
-    let (installed, when_installed) = oneshot::channel();
+/// Listens on a thread, which ends when this is dropped. Returns once the handlers are in place; that
+/// takes as long as to start the thread.
+fn listen() -> oneshot::Receiver<&'static str> {
+    let (installed, when_installed) = mpsc::channel();
     let (signal, when_signalled) = oneshot::channel();
     let thread = thread::Builder::new().name("productgraph-signal".to_owned());
-    if let Err(error) = thread.spawn(move || run(installed, signal)) {
-        give_up(&error);
+    match thread.spawn(move || run(installed, signal)) {
+        // An error means that the thread gave up and has said why.
+        Ok(_) => drop(when_installed.recv()),
+        Err(error) => give_up(&error),
     }
-    Listener {
-        installed: when_installed,
-        signal: when_signalled,
-    }
+    when_signalled
 }
 
-fn run(installed: oneshot::Sender<()>, mut signal: oneshot::Sender<&'static str>) {
+fn run(installed: mpsc::Sender<()>, mut signal: oneshot::Sender<&'static str>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,7 +72,7 @@ fn run(installed: oneshot::Sender<()>, mut signal: oneshot::Sender<&'static str>
 
 /// The name of the first signal, or `None` when none can be listened for.
 #[cfg(unix)]
-async fn first_signal(installed: oneshot::Sender<()>) -> Option<&'static str> {
+async fn first_signal(installed: mpsc::Sender<()>) -> Option<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (mut terminate, mut interrupt) = match (
@@ -121,7 +116,7 @@ async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
 
 /// As on Unix; there is no SIGTERM.
 #[cfg(not(unix))]
-async fn first_signal(installed: oneshot::Sender<()>) -> Option<&'static str> {
+async fn first_signal(installed: mpsc::Sender<()>) -> Option<&'static str> {
     let ctrl_c = tokio::signal::ctrl_c();
     let _ = installed.send(());
     match ctrl_c.await {
@@ -152,10 +147,9 @@ mod tests {
 
     /// The role of the child: says when it listens, then ends with its own code on the first signal.
     async fn wait_as_child() -> ! {
-        let listener = listen();
-        listener.installed.await.expect("handlers are in place");
+        let signal = listen();
         println!("\nready");
-        let name = listener.signal.await.expect("a signal");
+        let name = signal.await.expect("a signal");
         println!("{name}");
         std::process::exit(ENDED_BY_SIGNAL)
     }
@@ -219,11 +213,11 @@ mod tests {
         let bare = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let (installed, when_installed) = oneshot::channel();
+        let (installed, when_installed) = mpsc::channel();
         let (signal, when_signalled) = oneshot::channel();
         let thread = thread::spawn(move || run(installed, signal));
 
-        bare.block_on(when_installed)
+        bare.block_on(async { when_installed.recv() })
             .expect("handlers are in place");
         drop(when_signalled);
         thread.join().expect("the thread ends by itself");

@@ -89,6 +89,8 @@ fn run() -> Result<ExitCode, Failure> {
     if let Some(why) = config.disabled_because() {
         return Err(Failure::NoDestination(why));
     }
+    // Before anything is read: what was read must not be lost to a signal.
+    let signal = productgraph::shutdown_signal();
     let engine = EngineBuilder::from_config(&config)?
         .shared_budget(true)
         .spawn()?;
@@ -107,7 +109,7 @@ fn run() -> Result<ExitCode, Failure> {
         .spawn(move || reader.run(io::stdin().lock(), &handle, &waiting))
         .map_err(Failure::Thread)?;
 
-    let ledger = runtime.block_on(drain(&engine, &feed, &narrator));
+    let ledger = runtime.block_on(drain(signal, &engine, &feed, &narrator));
     if report::print(&ledger, io::stdout()).is_err() {
         tracing::warn!("the report could not be written");
     }
@@ -116,9 +118,14 @@ fn run() -> Result<ExitCode, Failure> {
 }
 
 /// Waits for the end of input or a signal, delivers what was read, and returns the final accounts.
-async fn drain(engine: &Engine, feed: &Feed, narrator: &Narrator) -> Ledger {
+async fn drain(
+    signal: impl Future<Output = ()>,
+    engine: &Engine,
+    feed: &Feed,
+    narrator: &Narrator,
+) -> Ledger {
     tokio::select! {
-        () = productgraph::shutdown_signal() => feed.stop(),
+        () = signal => feed.stop(),
         () = feed.ended() => {}
     }
     let time = engine.shutdown_timeout();

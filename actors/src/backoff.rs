@@ -129,10 +129,12 @@ impl Backoff {
         let top = self.base.saturating_mul(1 << doublings).min(self.cap);
         let jittered = top.mul_f64(chance.clamp(0.0, 1.0)).max(self.floor);
         match retry_after {
-            // spread the fleet behind the destination's bound as well
+            // spread the fleet behind the destination's bound as well; a bound that is shorter than
+            // our own wait does not shorten it
             Some(bound) => {
                 let bound = bound.min(self.retry_after_cap);
-                bound + jittered.min(bound / 4).max(self.floor)
+                let spread = jittered.min(bound / 4).max(self.floor);
+                (bound + spread).max(jittered)
             }
             None => jittered,
         }
@@ -184,6 +186,14 @@ mod tests {
         assert!(policy.wait(1, Some(Duration::from_secs(7)), 0.0) >= Duration::from_secs(7));
         let day = policy.wait(1, Some(Duration::from_secs(86_400)), 1.0);
         assert!(day <= Duration::from_secs(150), "{day:?}");
+    }
+
+    #[test]
+    fn a_retry_after_shorter_than_the_backoff_does_not_shorten_it() {
+        let policy = Backoff::default();
+        for bound in [Duration::ZERO, MS, Duration::from_secs(1)] {
+            assert_eq!(policy.wait(9, Some(bound), 1.0), policy.cap(), "{bound:?}");
+        }
     }
 
     #[test]

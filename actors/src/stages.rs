@@ -86,6 +86,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
             accumulator.push(event, weight, now, outbox);
         });
         outbox.extend(accumulator.seal_if_due(now));
+        if drained == 0 && self.ingress.budget().room().is_awaited() {
+            // the batch being built may hold the very bytes that are waited for
+            outbox.extend(accumulator.seal());
+        }
         self.sealed.fill(outbox);
         Turn {
             drained,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::lane::{Attempt, Ended, Lane};
 use crate::ledger::RejectReason;
-use crate::provider::Encoded;
+use crate::provider::{Encoded, Limits, Provider};
 use crate::request::Events;
 
 pub(crate) async fn run<E>(lane: Arc<Lane<E>>, mut attempt: Attempt<E>) -> Ended
@@ -12,18 +12,22 @@ where
     E: Send + Sync + 'static,
 {
     let work = async {
+        // a lane has its provider until it is dropped, and this holds the lane
+        let Some(provider) = lane.provider() else {
+            return Ended::Aborted;
+        };
         let (body, slices) = match attempt.body.take() {
             Some(body) => (body, attempt.slices),
             None => {
                 let id = attempt.id;
-                match lane.encoded(id, encode(&lane, attempt)) {
+                match lane.encoded(id, encode(provider, lane.limits(), attempt)) {
                     Some(ready) => ready,
                     None => return Ended::NothingToSend,
                 }
             }
         };
         let events = Events::from_slices(&slices);
-        Ended::With(lane.provider().send(body, events).await)
+        Ended::With(provider.send(body, events).await)
     };
     tokio::time::timeout(lane.attempt_timeout(), work)
         .await
@@ -32,10 +36,13 @@ where
 
 /// Encodes, and does not let a learned size refuse an event: it says how much to send at once, not
 /// what can never be sent. An event over it travels alone, so that the destination itself decides.
-fn encode<E: Send + Sync + 'static>(lane: &Lane<E>, mut attempt: Attempt<E>) -> Encoded {
-    let provider = lane.provider();
+fn encode<E: 'static>(
+    provider: &Arc<dyn Provider<E>>,
+    limits: Limits,
+    mut attempt: Attempt<E>,
+) -> Encoded {
     let encoded = provider.encode(&Events::from_slices(&attempt.slices), attempt.max_bytes);
-    let limit = lane.limits().max_bytes.get();
+    let limit = limits.max_bytes.get();
     if attempt.max_bytes >= limit {
         return encoded;
     }

@@ -17,8 +17,8 @@ use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
 use crate::watch::Watch;
 
-/// Worker threads of the engine's own runtime, at most: one for each lane and one more, so that
-/// providers that block their thread, which they should not, leave the others one.
+/// Worker threads of the engine's own runtime, at most: one for each lane and one more. It softens what
+/// providers do to others that block their thread, which they must not; it is no guarantee.
 const MOST_WORKERS: usize = 16;
 
 /// Collects what a [`Pipeline`] is made of.

@@ -44,8 +44,8 @@ pub trait Provider<E>: Send + Sync + 'static {
     ///
     /// `events` are exactly the events in `body`, in the order in which they were written (refused
     /// ones left out), for providers whose answers name events by index or id. Must not retry by
-    /// itself. The engine drops the future when its deadline passes. Should not block its thread: the
-    /// engine has few of its own, and cannot stop what does not await.
+    /// itself. The engine drops the future when its deadline passes. Must not block its thread: the
+    /// engine has few of its own, cannot stop what does not await, and other lanes may be delayed.
     fn send<'a>(&'a self, body: Bytes, events: Events<'a, E>) -> BoxFuture<'a, Outcome>;
 }
 

@@ -26,6 +26,7 @@ use crate::ingress::{Overflow, Priority};
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
 use crate::request::{Batch, Slice};
+use crate::watch::on_thread;
 
 pub(crate) use attempt::{Attempt, Ended, Next, Ready};
 pub(crate) use news::{Episode, News};
@@ -68,7 +69,9 @@ impl Default for LaneOptions {
 
 /// One provider's queue, attempts and counters.
 pub(crate) struct Lane<E> {
-    provider: Arc<dyn Provider<E>>,
+    /// `None` only while the lane is dropped.
+    provider: Option<Arc<dyn Provider<E>>>,
+    retire: fn(Arc<dyn Provider<E>>),
     /// Asked for once: no code of the provider runs outside an attempt.
     name: String,
     limits: Limits,
@@ -94,7 +97,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
             state: Mutex::new(State::new(limits.max_bytes.get())),
             name: provider.name().to_owned(),
             limits,
-            provider: Arc::from(provider),
+            provider: Some(Arc::from(provider)),
+            retire,
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
             priority,
@@ -115,8 +119,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
         self.limits
     }
 
-    pub(crate) fn provider(&self) -> &Arc<dyn Provider<E>> {
-        &self.provider
+    pub(crate) fn provider(&self) -> Option<&Arc<dyn Provider<E>>> {
+        self.provider.as_ref()
     }
 
     /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy. What it gave
@@ -265,4 +269,21 @@ impl<E: Send + Sync + 'static> Lane<E> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl<E> Drop for Lane<E> {
+    fn drop(&mut self) {
+        if let Some(provider) = self.provider.take() {
+            (self.retire)(provider);
+        }
+    }
+}
+
+/// Drops a provider on a thread of its own: its drop may block or panic, and the last to hold it may
+/// be whoever drops the engine.
+fn retire<E: 'static>(provider: Arc<dyn Provider<E>>) {
+    on_thread(move || {
+        // a panic was told of by the hook; there is nobody to tell more
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(provider)));
+    });
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::{Event, Handle};
 
 pub use crate::providers::{Memory, Received};
+pub use productgraph_actors::Pipeline;
 pub use productgraph_actors::testing::Victim;
 
 /// What a recording handle was given, stamped as the engine would have got it.

@@ -27,9 +27,10 @@ impl Correlation {
     pub(crate) fn scope_with<T>(self, make: impl FnOnce() -> T) -> Scoped<T> {
         let mut slot = Some(self);
         let mut carrier = Carrier::copying();
-        let attached = carrier.attach(slot.as_ref());
-        let future = store::swapped(&mut slot, make);
-        drop(attached);
+        let future = {
+            let _attached = carrier.attach(slot.as_ref());
+            store::swapped(&mut slot, make)
+        };
         Scoped {
             slot,
             carrier,

@@ -1,5 +1,6 @@
 //! From input to engine: the reader's thread, and what others may know of it.
 
+use std::fmt::Display;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,7 @@ use crate::narrator::Narrator;
 /// Reads events and waits for room in the engine; watched and stopped from elsewhere.
 pub(crate) struct Feed {
     stage: watch::Sender<Stage>,
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
     bad_input: AtomicBool,
     narrator: Narrator,
 }
@@ -34,7 +35,7 @@ impl Feed {
     pub(crate) fn new(narrator: Narrator) -> Self {
         Self {
             stage: watch::Sender::new(Stage::Working),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             bad_input: AtomicBool::new(false),
             narrator,
         }
@@ -51,7 +52,7 @@ impl Feed {
                 break;
             }
             more = lines.fill(&mut input).unwrap_or_else(|error| {
-                self.complain(&format_args!("the input cannot be read: {error}"));
+                self.complain(&format_args!("the input cannot be read: {error}"), runtime);
                 false
             });
             // What arrives after the signal counts as not read.
@@ -73,7 +74,7 @@ impl Feed {
 
     /// Ends the reading with the lines that have been read.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.send_replace(true);
     }
 
     /// Waits for the end of input.
@@ -101,15 +102,14 @@ impl Feed {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        *self.stopping.borrow()
     }
 
     fn take(&self, line: &Line<'_>, handle: &Handle, runtime: &runtime::Handle) {
         let number = line.number;
         let Some(text) = line.text else {
-            return self.complain(&format_args!(
-                "line {number}: longer than {MAX_WIRE_BYTES} bytes"
-            ));
+            let problem = format_args!("line {number}: longer than {MAX_WIRE_BYTES} bytes");
+            return self.complain(&problem, runtime);
         };
         if text.trim_ascii().is_empty() {
             return;
@@ -118,20 +118,32 @@ impl Feed {
             Ok(event) => event,
             Err(ReadError::Json(error)) => {
                 let column = error.column();
-                return self.complain(&format_args!(
-                    "line {number}: not valid JSON at column {column}"
-                ));
+                let problem = format_args!("line {number}: not valid JSON at column {column}");
+                return self.complain(&problem, runtime);
             }
-            Err(error) => return self.complain(&format_args!("line {number}: {error}")),
+            Err(error) => return self.complain(&format_args!("line {number}: {error}"), runtime),
         };
         // A refusal is in the ledger.
         if let Err(error) = runtime.block_on(handle.track_wait(event)) {
-            self.narrator.tell(&format_args!("line {number}: {error}"));
+            self.tell(&format_args!("line {number}: {error}"), runtime);
         }
     }
 
-    fn complain(&self, problem: &dyn std::fmt::Display) {
+    fn complain(&self, problem: &dyn Display, runtime: &runtime::Handle) {
         self.bad_input.store(true, Ordering::SeqCst);
-        self.narrator.tell(problem);
+        self.tell(problem, runtime);
+    }
+
+    /// Once stopping, nobody who does not read may hold up what was read.
+    fn tell(&self, message: &dyn Display, runtime: &runtime::Handle) {
+        let stopped = async {
+            // the sender is `self`, so it cannot be gone
+            let _ = self
+                .stopping
+                .subscribe()
+                .wait_for(|&stopping| stopping)
+                .await;
+        };
+        runtime.block_on(self.narrator.tell(message.to_string(), stopped));
     }
 }

@@ -1,7 +1,6 @@
 //! Standard error, written by a thread of its own: whoever does not read it must not keep the program
 //! from ending in time.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -39,12 +38,14 @@ impl Narrator {
         Ok(Self(narrator))
     }
 
-    /// Tells this for certain, and waits where it must. Not for async code.
-    pub(crate) fn tell(&self, message: &dyn Display) {
-        // the thread ends after the last narrator only
-        let _ = self
-            .0
-            .blocking_send(Note::Text(format!("{message}\n").into()));
+    /// Tells this, and waits where it must, but only until `enough`: an event that waits behind a
+    /// complaint is worth more than the complaint.
+    pub(crate) async fn tell(&self, message: String, enough: impl Future<Output = ()>) {
+        tokio::select! { biased;
+            // the thread ends after the last narrator only
+            Ok(place) = self.0.reserve() => place.send(Note::Text((message + "\n").into())),
+            () = enough => {}
+        }
     }
 
     /// Waits until everything told so far is written, or `at_most` that long.

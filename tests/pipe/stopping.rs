@@ -124,6 +124,30 @@ fn errors_that_nobody_reads_hold_up_nothing() {
 }
 
 #[test]
+fn events_behind_complaints_that_nobody_reads_still_get_in() {
+    let collector = collector();
+    let all = events(6);
+    let (first, rest) = all.split_at(all.find('\n').expect("lines") + 1);
+    // one read of the pipe's, with more complaints than anybody's buffers hold
+    let input = format!("{first}{}{rest}", "bad\n".repeat(3_000));
+    assert!(input.len() < 16 * 1024, "{}", input.len());
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("behind-complaints");
+    std::fs::write(&path, input).unwrap();
+    let mut pipe = pipe(&collector.endpoint());
+    pipe.stdin(std::fs::File::open(&path).unwrap());
+    let mut pipe = Running::start(&mut pipe);
+    let unread = pipe.take_stderr();
+    let begun = collector.wait_until_blocking(FOREVER, |stats| stats.accepted >= 1);
+    assert!(begun, "{:?}", collector.stats());
+    pipe.signal("TERM");
+    let ended = pipe.finish();
+    drop(unread);
+
+    assert_eq!(ended.code, Some(65), "{ended:?}");
+    assert_eq!(ended.report(), delivered(6));
+}
+
+#[test]
 fn a_full_engine_that_nothing_leaves_ends_in_time_and_accounts_for_what_was_read() {
     let collector = collector();
     collector

@@ -81,7 +81,7 @@ pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use productgraph_actors::{
     Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
-    LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
+    FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
     ProviderLedger, Reason, RefuseReason, RejectReason, Report, SpawnError, Verdict,
 };
 pub use secret::{Secret, SecretError};

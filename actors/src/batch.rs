@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::backoff::FOREVER;
 use crate::budget::{Budget, Charge};
-use crate::request::Batch;
+use crate::request::{Batch, Sealed};
 
 /// When a batch closes. Whichever is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl<E> Accumulator<E> {
         event: E,
         weight: usize,
         now: Instant,
-        out: &mut VecDeque<Arc<Batch<E>>>,
+        out: &mut VecDeque<Sealed<E>>,
     ) {
         if !self.events.is_empty() && self.bytes + weight > self.limits.max_bytes {
             out.extend(self.seal());
@@ -91,19 +91,17 @@ impl<E> Accumulator<E> {
     }
 
     /// Closes the batch being built, if it holds anything.
-    pub(crate) fn seal(&mut self) -> Option<Arc<Batch<E>>> {
-        if self.events.is_empty() {
-            return None;
-        }
+    pub(crate) fn seal(&mut self) -> Option<Sealed<E>> {
+        let since = self.oldest.take()?;
         let events = std::mem::take(&mut self.events);
         let charge = Charge::adopt(&self.budget, std::mem::take(&mut self.bytes));
-        self.oldest = None;
         self.last_sealed += 1;
-        Some(Arc::new(Batch::new(self.last_sealed, events, charge)))
+        let batch = Batch::new(self.last_sealed, events, since, charge);
+        Some(Sealed::whole(batch))
     }
 
     /// Seals if the oldest event has reached its age.
-    pub(crate) fn seal_if_due(&mut self, now: Instant) -> Option<Arc<Batch<E>>> {
+    pub(crate) fn seal_if_due(&mut self, now: Instant) -> Option<Sealed<E>> {
         if self.due().is_some_and(|due| due <= now) {
             self.seal()
         } else {
@@ -141,8 +139,10 @@ mod tests {
         (Accumulator::new(limits, Arc::clone(&budget)), budget)
     }
 
-    fn sizes(out: &VecDeque<Arc<Batch<u64>>>) -> Vec<(u64, usize, usize)> {
-        out.iter().map(|b| (b.number, b.len(), b.weight)).collect()
+    fn sizes(out: &VecDeque<Sealed<u64>>) -> Vec<(u64, usize, usize)> {
+        out.iter()
+            .map(|b| (b.number, b.len(), b.slices[0].batch.weight))
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,7 +206,7 @@ mod tests {
         let mut out = VecDeque::new();
         assert!(budget.try_charge(30));
         acc.push(1, 30, Instant::now(), &mut out);
-        let second = out.front().map(Arc::clone);
+        let second = out.front().map(|sealed| sealed.slices.clone());
         out.clear();
         assert_eq!(budget.used(), 30);
         drop(second);

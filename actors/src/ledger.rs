@@ -1,7 +1,8 @@
 //! The counters that must balance.
 //!
-//! Per provider and at every instant: `accepted = delivered + rejected + dropped + pending`. An event
-//! that was never accepted is counted as refused, by reason, and belongs to no provider.
+//! Per provider and at every instant:
+//! `accepted + redriven = delivered + filtered + rejected + dropped + pending`. An event that was never
+//! accepted is counted as refused, by reason, and belongs to no provider.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,20 @@ reasons! {
         Closed = "closed",
         /// The event alone is larger than the whole byte budget.
         TooLarge = "too_large",
+        /// The process forked: the engine's threads did not come along.
+        Forked = "forked",
+    }
+}
+
+reasons! {
+    /// Why an accepted event was kept from a provider on purpose. Not a loss.
+    FilterReason {
+        /// The application's own hook said so.
+        BeforeSend = "before_send",
+        /// The user did not agree.
+        Consent = "consent",
+        /// Its session is not in the sample.
+        Sampled = "sampled",
     }
 }
 
@@ -86,6 +101,10 @@ reasons! {
         Deadline = "deadline",
         /// The engine ended without a drain.
         Abandoned = "abandoned",
+        /// The process forked: the engine's threads did not come along.
+        Forked = "forked",
+        /// A hook panicked on it, and the policy is to drop what was not looked at.
+        HookPanicked = "hook_panicked",
     }
 }
 
@@ -176,8 +195,12 @@ impl<R: Reason> AtomicCounts<R> {
 pub struct ProviderLedger {
     /// [`Provider::name`](crate::Provider::name).
     pub name: String,
+    /// Dead letters that were put back into this provider's lane; each was counted before.
+    pub redriven: u64,
     /// Stored by the destination.
     pub delivered: u64,
+    /// Kept from this provider on purpose.
+    pub filtered: Counts<FilterReason>,
     /// Refused for good by the destination or its limits.
     pub rejected: Counts<RejectReason>,
     /// Given up by the engine.
@@ -187,9 +210,14 @@ pub struct ProviderLedger {
 }
 
 impl ProviderLedger {
-    /// Whether this provider accounts for exactly `accepted` events.
+    /// Whether this provider accounts for exactly `accepted` events, and for what was redriven.
     pub fn balances(&self, accepted: u64) -> bool {
-        self.delivered + self.rejected.total() + self.dropped.total() + self.pending == accepted
+        self.settled() + self.pending == accepted + self.redriven
+    }
+
+    /// Events that got where they end, one way or the other.
+    pub fn settled(&self) -> u64 {
+        self.delivered + self.filtered.total() + self.rejected.total() + self.dropped.total()
     }
 }
 
@@ -211,9 +239,10 @@ impl Ledger {
         self.providers.iter().all(|p| p.balances(self.accepted))
     }
 
-    /// Whether nothing was refused, rejected, dropped or left.
+    /// Whether nothing was refused, rejected, dropped or left. What was filtered was meant to be.
     pub fn is_clean(&self) -> bool {
-        self.refused.total() == 0 && self.providers.iter().all(|p| p.delivered == self.accepted)
+        let is_clean = |p: &ProviderLedger| p.delivered + p.filtered.total() == self.accepted;
+        self.refused.total() == 0 && self.providers.iter().all(is_clean)
     }
 }
 
@@ -223,9 +252,15 @@ impl fmt::Display for Ledger {
         write_counts(f, ", refused", &self.refused)?;
         for p in &self.providers {
             write!(f, "\n  {}: delivered {}", p.name, p.delivered)?;
+            if p.filtered.total() > 0 {
+                write_counts(f, ", filtered", &p.filtered)?;
+            }
             write_counts(f, ", rejected", &p.rejected)?;
             write_counts(f, ", dropped", &p.dropped)?;
             write!(f, ", pending {}", p.pending)?;
+            if p.redriven > 0 {
+                write!(f, "; redriven {}", p.redriven)?;
+            }
         }
         Ok(())
     }

@@ -56,7 +56,9 @@ pub use batch::BatchLimits;
 pub use builder::{PipelineBuilder, SpawnError};
 pub use ingress::{Overflow, Priority};
 pub use lane::{LaneOptions, LaneState, LaneStatus};
-pub use ledger::{Counts, DropReason, Ledger, ProviderLedger, Reason, RefuseReason, RejectReason};
+pub use ledger::{
+    Counts, DropReason, FilterReason, Ledger, ProviderLedger, Reason, RefuseReason, RejectReason,
+};
 pub use pipeline::Pipeline;
 pub use provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
 pub use report::{Completion, Report};

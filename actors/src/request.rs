@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::budget::Charge;
 
 /// A sealed, numbered, shared run of events. Dropping the last reference releases its bytes.
@@ -13,22 +15,50 @@ pub(crate) struct Batch<E> {
     pub(crate) events: Box<[E]>,
     /// Sum of the weights; also what `charge` gives back.
     pub(crate) weight: usize,
+    /// When its oldest event was taken off the ring.
+    pub(crate) since: Instant,
     #[expect(dead_code, reason = "held for its drop")]
     charge: Charge,
 }
 
 impl<E> Batch<E> {
-    pub(crate) fn new(number: u64, events: Vec<E>, charge: Charge) -> Self {
+    pub(crate) fn new(number: u64, events: Vec<E>, since: Instant, charge: Charge) -> Self {
         Self {
             number,
             events: events.into_boxed_slice(),
             weight: charge.bytes(),
+            since,
             charge,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.events.len()
+    }
+}
+
+/// What was sealed at one time, in order, on its way to the lanes.
+#[derive(Debug)]
+pub(crate) struct Sealed<E> {
+    /// Position in the order of sealing, from 1.
+    pub(crate) number: u64,
+    pub(crate) slices: Vec<Slice<E>>,
+    /// The index of the only lane that it is for; `None` is all of them.
+    pub(crate) only: Option<usize>,
+}
+
+impl<E> Sealed<E> {
+    /// One batch, for every lane.
+    pub(crate) fn whole(batch: Batch<E>) -> Self {
+        Self {
+            number: batch.number,
+            slices: vec![Slice::whole(Arc::new(batch))],
+            only: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slices.iter().map(Slice::len).sum()
     }
 }
 
@@ -65,6 +95,11 @@ impl<E> Slice<E> {
         self.range.len()
     }
 
+    /// When the oldest event of the batch was taken off the ring.
+    pub(crate) fn since(&self) -> Instant {
+        self.batch.since
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.batch.number
     }
@@ -84,7 +119,7 @@ impl<E> Slice<E> {
         tail
     }
 
-    fn events(&self) -> &[E] {
+    pub(crate) fn events(&self) -> &[E] {
         &self.batch.events[self.range.clone()]
     }
 }

@@ -15,7 +15,7 @@ use crate::handoff::Handoff;
 use crate::ingress::Ingress;
 use crate::lane::Lane;
 use crate::ledger::{AtomicCounts, DropReason, Ledger};
-use crate::request::Batch;
+use crate::request::Sealed;
 
 /// Sealed batches that may wait for the fan-out.
 const SEALED: usize = 8;
@@ -24,7 +24,7 @@ const SEALED: usize = 8;
 pub(crate) struct Stages<E> {
     pub(crate) ingress: Ingress<E>,
     intake: Mutex<Intake<E>>,
-    pub(crate) sealed: Handoff<Arc<Batch<E>>>,
+    pub(crate) sealed: Handoff<Sealed<E>>,
     pub(crate) lanes: Vec<Arc<Lane<E>>>,
     pub(crate) routed: Progress,
     /// Given up after the ring and before the lanes.
@@ -34,7 +34,7 @@ pub(crate) struct Stages<E> {
 /// The batch being built and those that found no room in the hand-off yet.
 struct Intake<E> {
     accumulator: Accumulator<E>,
-    outbox: VecDeque<Arc<Batch<E>>>,
+    outbox: VecDeque<Sealed<E>>,
     closed: Option<DropReason>,
 }
 
@@ -119,12 +119,14 @@ impl<E: Send + Sync + 'static> Stages<E> {
 
     /// Offers the next sealed batch to every lane.
     pub(crate) fn route_one(&self) -> bool {
-        let routed = self.sealed.route_one(|batch| {
-            let garbage: Vec<_> = self.lanes.iter().map(|lane| lane.offer(&batch)).collect();
-            (batch, garbage)
+        let routed = self.sealed.route_one(|sealed| {
+            let lanes = self.lanes.iter().enumerate();
+            let meant = lanes.filter(|(i, _)| sealed.only.is_none_or(|only| only == *i));
+            let garbage: Vec<_> = meant.map(|(_, lane)| lane.offer(&sealed)).collect();
+            (sealed, garbage)
         });
-        if let Some((batch, _)) = &routed {
-            self.routed.advance(batch.number);
+        if let Some((sealed, _)) = &routed {
+            self.routed.advance(sealed.number);
         }
         routed.is_some()
     }
@@ -179,10 +181,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn audit(&self, index: usize) -> u64 {
         let intake = self.intake();
-        let outbox: usize = intake.outbox.iter().map(|b| b.len()).sum();
+        let outbox: usize = intake.outbox.iter().map(Sealed::len).sum();
         let sealed: usize = self
             .sealed
-            .peek(|queue| queue.iter().map(|b| b.len()).sum());
+            .peek(|queue| queue.iter().map(Sealed::len).sum());
         let before = self.ingress.len() + intake.accumulator.len() + outbox + sealed;
         before as u64 + self.lanes.get(index).map_or(0, |lane| lane.audit())
     }

@@ -5,6 +5,7 @@
 //! made here, under one short lock, without I/O and without a clock of their own.
 
 mod attempt;
+mod intake;
 mod news;
 mod request;
 mod settle;
@@ -25,7 +26,7 @@ use crate::backoff::Backoff;
 use crate::ingress::{Overflow, Priority};
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
-use crate::request::{Batch, Slice};
+use crate::request::{Sealed, Slice};
 use crate::watch::on_thread;
 
 pub(crate) use attempt::{Attempt, Ended, Next, Ready};
@@ -123,15 +124,20 @@ impl<E: Send + Sync + 'static> Lane<E> {
         self.provider.as_ref()
     }
 
-    /// Takes a sealed batch over. Never waits: a full lane applies its overflow policy. What it gave
+    /// Takes over what was sealed. Never waits: a full lane applies its overflow policy. What it gave
     /// up is returned for the caller to drop where no lock is held.
-    pub(crate) fn offer(&self, batch: &Arc<Batch<E>>) -> Vec<Slice<E>> {
-        let urgent = matches!(self.options.overflow, Overflow::ByPriority)
-            && batch.events.iter().any(|event| self.is_urgent(event));
-        let mut slice = Slice::whole(Arc::clone(batch));
-        slice.urgent = urgent;
+    pub(crate) fn offer(&self, sealed: &Sealed<E>) -> Vec<Slice<E>> {
+        let mut slices = sealed.slices.clone();
+        if self.options.overflow == Overflow::ByPriority {
+            for slice in &mut slices {
+                slice.urgent = slice.events().iter().any(|event| self.is_urgent(event));
+            }
+        }
         let mut state = self.lock();
-        let evicted = state.offer(slice, self.max_bytes, self.options.overflow);
+        let mut evicted = false;
+        for slice in slices {
+            evicted |= state.offer(slice, self.max_bytes, self.options.overflow);
+        }
         let garbage = std::mem::take(&mut state.garbage);
         drop(state);
         if evicted {
@@ -238,7 +244,9 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let counts = &state.counts;
         let ledger = ProviderLedger {
             name: self.name().to_owned(),
+            redriven: counts.redriven,
             delivered: counts.delivered,
+            filtered: counts.filtered.clone(),
             rejected: counts.rejected.clone(),
             dropped: counts.dropped.clone(),
             pending: counts.pending,

@@ -163,6 +163,7 @@ mod tests {
                 Slice::whole(Arc::new(Batch::new(
                     number,
                     events,
+                    Instant::now(),
                     Charge::adopt(&budget, weight),
                 )))
             })

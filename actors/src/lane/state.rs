@@ -10,8 +10,7 @@ use super::attempt::{Attempt, Flight, Next, Ready};
 use super::news::Tally;
 use super::request::{Request, cut, put_back, take};
 use super::size::LearnedSize;
-use crate::ingress::Overflow;
-use crate::ledger::{Counts, DropReason, RejectReason};
+use crate::ledger::{Counts, DropReason, FilterReason, RejectReason};
 use crate::provider::{Cause, Encoded};
 use crate::request::Slice;
 
@@ -20,8 +19,11 @@ const SHORTEST_DRAIN_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) struct LaneCounts {
+    /// Of what was accepted, and reached this lane.
     pub(super) offered: u64,
+    pub(super) redriven: u64,
     pub(super) delivered: u64,
+    pub(super) filtered: Counts<FilterReason>,
     pub(super) rejected: Counts<RejectReason>,
     pub(super) dropped: Counts<DropReason>,
     pub(super) pending: u64,
@@ -89,54 +91,6 @@ impl<E> State<E> {
             garbage: Vec::new(),
             closed: None,
             last_id: 0,
-        }
-    }
-
-    /// Returns whether something was given up.
-    pub(super) fn offer(&mut self, slice: Slice<E>, max_bytes: usize, overflow: Overflow) -> bool {
-        let events = slice.len() as u64;
-        self.counts.offered += events;
-        if let Some(reason) = self.closed {
-            self.counts.dropped.add(reason, events);
-            self.garbage.push(slice);
-            return true;
-        }
-        self.counts.pending += events;
-        self.counts.pending_bytes += slice.weight();
-        self.fresh.push_back(slice);
-        let mut evicted = false;
-        // one batch is always taken, whatever its size: it could never be delivered otherwise
-        while self.counts.pending_bytes > max_bytes && self.parts() > 1 {
-            let Some(request) = self.evict(overflow) else {
-                break;
-            };
-            let events = request.len() as u64;
-            self.counts.dropped.add(DropReason::Overflow, events);
-            self.evicted.add(events);
-            self.let_go(request);
-            evicted = true;
-        }
-        evicted
-    }
-
-    fn parts(&self) -> usize {
-        self.fresh.len() + self.again.len() + self.flights.len()
-    }
-
-    /// Takes the least wanted out, by policy. What was tried before goes last: without it the next attempt
-    /// would not know that it has to wait.
-    fn evict(&mut self, overflow: Overflow) -> Option<Request<E>> {
-        let slice = match overflow {
-            Overflow::DropNewest => self.fresh.pop_back(),
-            Overflow::ByPriority => {
-                let first = self.fresh.iter().position(|s| !s.urgent).unwrap_or(0);
-                self.fresh.remove(first)
-            }
-            _ => self.fresh.pop_front(),
-        };
-        match slice {
-            Some(slice) => Some(Request::new(vec![slice])),
-            None => self.again.pop_back(),
         }
     }
 
@@ -342,6 +296,14 @@ impl<E> State<E> {
         let again = self.again.iter().filter_map(Request::oldest);
         let flights = self.flights.iter().filter_map(|f| f.request.oldest());
         again.chain(flights).chain(fresh).min()
+    }
+
+    /// When the oldest event that waits here was taken off the ring.
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
+        let again = self.again.iter().flat_map(|request| &request.slices);
+        let flights = self.flights.iter().flat_map(|f| &f.request.slices);
+        let all = self.fresh.iter().chain(again).chain(flights);
+        all.map(Slice::since).min()
     }
 
     #[cfg(any(test, feature = "testing"))]

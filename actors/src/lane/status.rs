@@ -35,6 +35,8 @@ pub struct LaneStatus {
     pub pending: u64,
     /// Bytes of those events, as weighed.
     pub pending_bytes: usize,
+    /// Age of the oldest of them, from the moment the engine took it off the ring.
+    pub oldest_pending: Option<Duration>,
     /// Requests in flight.
     pub in_flight: usize,
     /// Failed attempts since the last success.
@@ -64,6 +66,7 @@ impl<E> State<E> {
             state,
             pending: self.counts.pending,
             pending_bytes: self.counts.pending_bytes,
+            oldest_pending: self.oldest_since().map(ago),
             in_flight: self.flights.len(),
             failures: self.failing.as_ref().map_or(0, |f| f.attempts),
             failing_for: self.failing.as_ref().map(|f| ago(f.since)),

@@ -15,7 +15,7 @@ use super::*;
 use crate::budget::{Budget, Charge};
 use crate::ledger::RejectReason;
 use crate::provider::{BoxFuture, Cause, Limits, Outcome, Verdict};
-use crate::request::Events;
+use crate::request::{Batch, Events};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Bytes of one event, in memory and in a body.
@@ -74,17 +74,14 @@ impl Rig {
         }
     }
 
-    fn batch(&mut self, events: usize) -> Arc<Batch<u64>> {
+    fn batch(&mut self, events: usize) -> Sealed<u64> {
         assert!(self.budget.try_charge(events * WEIGHT));
         let first = self.events;
         self.events += events as u64;
         self.batches += 1;
         let charge = Charge::adopt(&self.budget, events * WEIGHT);
-        Arc::new(Batch::new(
-            self.batches,
-            (first..self.events).collect(),
-            charge,
-        ))
+        let events = (first..self.events).collect();
+        Sealed::whole(Batch::new(self.batches, events, self.now, charge))
     }
 
     fn offer(&mut self, events: usize) {

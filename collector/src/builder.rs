@@ -21,6 +21,7 @@ use crate::store::Cap;
 /// | [`max_body_bytes`](Self::max_body_bytes) | 10,000,000 |
 /// | [`max_stored_events`](Self::max_stored_events) | 1,000,000 |
 /// | [`max_stored_bytes`](Self::max_stored_bytes) | 512 MiB of JSON text |
+/// | [`ids_only`](Self::ids_only) | false |
 /// | [`max_records`](Self::max_records) | 10,000 requests |
 /// | [`keep_bodies`](Self::keep_bodies) | 0 |
 /// | [`max_connections`](Self::max_connections) | 1,024 |
@@ -53,6 +54,7 @@ impl Default for CollectorBuilder {
                 cap: Cap {
                     events: 1_000_000,
                     bytes: 512 << 20,
+                    texts: true,
                 },
                 max_records: 10_000,
                 keep_bodies: 0,
@@ -133,6 +135,13 @@ impl CollectorBuilder {
     /// may be up to three times as much, and about 200 bytes for each event.
     pub const fn max_stored_bytes(mut self, bytes: usize) -> Self {
         self.settings.cap.bytes = bytes;
+        self
+    }
+
+    /// Keeps the ids of the events and not their texts, for runs of millions: about 200 bytes each.
+    /// What asks for the events themselves is given empty texts.
+    pub const fn ids_only(mut self) -> Self {
+        self.settings.cap.texts = false;
         self
     }
 

@@ -11,6 +11,8 @@ use crate::decode::Accepted;
 pub(crate) struct Cap {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
+    /// Whether the events' texts are kept, or only their ids.
+    pub(crate) texts: bool,
 }
 
 /// A stored event. Cloning shares the text.
@@ -54,7 +56,12 @@ impl Store {
 
     pub(crate) fn add(&mut self, request: u64, events: Vec<Accepted>) -> Added {
         let mut added = Added::default();
-        for Accepted { id, raw } in events {
+        for Accepted { mut id, mut raw } in events {
+            if !self.cap.texts {
+                // an id alone must not keep the body alive that it came in
+                id = Bytes::copy_from_slice(&id);
+                raw = Bytes::new();
+            }
             self.arrivals += 1;
             self.bytes += raw.len();
             match self.ids.get_mut(&*id) {
@@ -134,6 +141,7 @@ mod tests {
         let mut store = Store::new(Cap {
             events: 2,
             bytes: 100,
+            texts: true,
         });
         let added = store.add(
             1,
@@ -155,6 +163,7 @@ mod tests {
         let mut store = Store::new(Cap {
             events: 10,
             bytes: 4,
+            texts: true,
         });
         store.add(1, vec![event("a", "1"), event("b", "22")]);
         let added = store.add(2, vec![event("c", "333")]);
@@ -182,6 +191,7 @@ mod tests {
         let mut store = Store::new(Cap {
             events: 2,
             bytes: 100,
+            texts: true,
         });
         assert_eq!(
             store
@@ -202,6 +212,7 @@ mod tests {
         let mut store = Store::new(Cap {
             events: 9,
             bytes: 100,
+            texts: true,
         });
         store.add(1, vec![event("a", "1")]);
         store.add(4, vec![event("b", "1")]);

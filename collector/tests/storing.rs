@@ -139,3 +139,15 @@ async fn an_event_in_a_padded_body_is_stored_without_the_padding() {
         event("a").to_string().len() as u64
     );
 }
+
+#[tokio::test]
+async fn ids_can_be_kept_without_the_texts() {
+    let collector = Collector::builder().ids_only().start().await.unwrap();
+    let body = batch(&[event("a"), event("b")]);
+    for _ in 0..2 {
+        accepted(&post(&collector, &body).await.unwrap(), &body);
+    }
+    assert_eq!(collector.event_ids(), ["a", "b", "a", "b"]);
+    assert_eq!(collector.stats().duplicates, 2);
+    assert!(collector.raw_events().iter().all(String::is_empty));
+}

@@ -57,9 +57,9 @@ impl<E> State<E> {
         self.let_go(request);
     }
 
-    fn succeeded(&mut self, now: Instant) -> Episode {
+    fn succeeded(&mut self, now: Instant, body_len: usize) -> Episode {
         self.last_success = Some(now);
-        self.size.taken();
+        self.size.taken(body_len);
         self.tokens.succeeded(now);
         if self.breaker.succeeded() {
             // what failed during the outage is no retry against a destination in trouble
@@ -152,6 +152,7 @@ impl<E> Retry<'_, E> {
         if !matches!(ended, Ended::Panicked) {
             request.panics = 0;
         }
+        let body_len = request.body.as_ref().map_or(0, bytes::Bytes::len);
         match ended {
             Ended::NothingToSend => Episode::Quiet,
             Ended::Aborted => {
@@ -163,7 +164,7 @@ impl<E> Retry<'_, E> {
             Ended::With(Outcome::Delivered) => {
                 self.state.counts.delivered += request.len() as u64;
                 self.state.let_go(request);
-                self.state.succeeded(self.now)
+                self.state.succeeded(self.now, body_len)
             }
             Ended::With(Outcome::PerEvent(verdicts)) => self.per_event(request, &verdicts),
             Ended::With(Outcome::Retry { not_before, cause }) => {
@@ -171,8 +172,7 @@ impl<E> Retry<'_, E> {
             }
             Ended::With(Outcome::Hold { cause }) => self.hold(request, cause),
             Ended::With(Outcome::Split { cause }) => {
-                let len = request.body.as_ref().map_or(0, bytes::Bytes::len);
-                self.state.size.too_large(len);
+                self.state.size.too_large(body_len);
                 self.refused(request, RejectReason::TooLarge, cause)
             }
             Ended::With(Outcome::Poisoned { cause }) => {
@@ -351,6 +351,7 @@ impl<E> Retry<'_, E> {
             }
         }
         let before = request.weight();
+        let body_len = request.body.as_ref().map_or(0, bytes::Bytes::len);
         self.state.garbage.extend(request.retain(&keep));
         let left = request.len();
         self.state.counts.delivered += delivered;
@@ -371,6 +372,6 @@ impl<E> Retry<'_, E> {
         if rejected.total() > 0 {
             self.state.last_error = Some(Cause::new("refused by index"));
         }
-        self.state.succeeded(self.now)
+        self.state.succeeded(self.now, body_len)
     }
 }

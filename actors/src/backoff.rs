@@ -114,13 +114,18 @@ impl Backoff {
         retry_after: Option<Duration>,
         chance: f64,
     ) -> Decision {
-        let end = since + self.budget;
-        if now >= end {
+        if self.is_spent(since, now) {
             return Decision::GiveUp;
         }
         let wait = self.wait(failures, retry_after, chance);
         // one last attempt at the end of the budget is worth more than none
-        Decision::RetryAt((now + wait).min(end.max(now + self.floor)))
+        let end = (since + self.budget).max(now + self.floor);
+        Decision::RetryAt((now + wait).min(end))
+    }
+
+    /// Whether the budget of something that first failed at `since` is spent.
+    pub(crate) fn is_spent(&self, since: Instant, now: Instant) -> bool {
+        now >= since + self.budget
     }
 
     /// The wait alone, without the budget.

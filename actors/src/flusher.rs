@@ -119,21 +119,50 @@ fn discard(error: JoinError) {
     }
 }
 
-/// One line at the start and end of an episode, never one per event.
+/// One line at the start, at a turn for the worse and at the end of an episode, never one per event.
 fn log(provider: &str, news: &News) {
     let cause = news.cause.as_ref().map(tracing::field::display);
+    let waiting = news.pending;
     match news.episode {
         Episode::Quiet => {}
-        Episode::Failing => tracing::warn!(provider, cause, "delivery fails; retrying"),
+        Episode::Failing => tracing::warn!(provider, waiting, cause, "delivery fails; retrying"),
+        Episode::Opened { attempts, wait } => tracing::warn!(
+            provider,
+            failed_attempts = attempts,
+            waiting,
+            next_attempt_in = ?wait,
+            cause,
+            "delivery fails; breaker open, one attempt at a time"
+        ),
+        Episode::Refusing { refusals, wait } => tracing::error!(
+            provider,
+            refusals,
+            waiting,
+            next_attempt_in = ?wait,
+            cause,
+            "destination refuses every request; breaker open, one attempt at a time"
+        ),
         Episode::Held => {
             tracing::error!(
                 provider,
+                waiting,
                 cause,
                 "destination refuses this client; holding events"
             );
         }
-        Episode::Recovered { attempts } => {
-            tracing::info!(provider, failed_attempts = attempts, "delivery works again");
+        Episode::Recovered {
+            attempts,
+            lasted,
+            dropped,
+        } => {
+            tracing::info!(
+                provider,
+                failed_attempts = attempts,
+                failed_for = ?lasted,
+                waiting,
+                dropped,
+                "delivery works again"
+            );
         }
     }
     if let Some(events) = news.rejected {

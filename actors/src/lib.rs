@@ -55,7 +55,7 @@ pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;
 pub use builder::{PipelineBuilder, SpawnError};
 pub use ingress::{Overflow, Priority};
-pub use lane::{LaneOptions, LaneState, LaneStatus};
+pub use lane::{BreakerState, LaneOptions, LaneState, LaneStatus, RetryBudget};
 pub use ledger::{
     Counts, DropReason, FilterReason, Ledger, ProviderLedger, Reason, RefuseReason, RejectReason,
 };

@@ -5,9 +5,12 @@
 //! made here, under one short lock, without I/O and without a clock of their own.
 
 mod attempt;
+mod breaker;
 mod intake;
 mod news;
 mod request;
+mod retry_budget;
+mod schedule;
 mod settle;
 mod size;
 mod state;
@@ -30,7 +33,11 @@ use crate::request::{Sealed, Slice};
 use crate::watch::on_thread;
 
 pub(crate) use attempt::{Attempt, Ended, Next, Ready};
+use breaker::Breaker;
+pub use breaker::BreakerState;
 pub(crate) use news::{Episode, News};
+pub use retry_budget::RetryBudget;
+use retry_budget::Tokens;
 use state::State;
 pub use status::{LaneState, LaneStatus};
 
@@ -46,13 +53,26 @@ pub struct LaneOptions {
     /// What a full lane does. Default [`Overflow::DropOldest`]: the newest events say most about now.
     /// With [`Overflow::ByPriority`] batches without a high-priority event go first.
     pub overflow: Overflow,
-    /// When to try again.
+    /// When to try again, and when to give up.
     pub backoff: Backoff,
+    /// Failed attempts in a row, whichever requests they were of, after which the lane's breaker opens:
+    /// then nothing is sent but one request after each wait, however many there are and whatever the
+    /// concurrency. Default 5: by then a destination has failed for some seconds, or five requests at
+    /// once. Zero is taken as one. A destination that says how long it wants to be left alone
+    /// (`Retry-After`) opens it at once.
+    pub breaker_threshold: u32,
+    /// How many retries there may be beside what is delivered. Default: one for five successes and one
+    /// more every 2 s, at most 10 saved up.
+    pub retry_budget: RetryBudget,
     /// Longest time one attempt may take, encoding included. Default 30 s. A provider's own timeout is
     /// usually shorter; this one holds for any provider.
     pub attempt_timeout: Duration,
     /// How often a held lane (401, 403) tries again. Default 30 s, at least 1 ms.
     pub hold_probe: Duration,
+    /// How long a lane may be held before an event that it still holds is given up as
+    /// [`Expired`](DropReason::Expired), at the next probe that is refused. Counted from the start of the
+    /// hold or from when the event came, whichever is later. Default `None`: only the byte ceiling ends it.
+    pub hold_budget: Option<Duration>,
 }
 
 impl Default for LaneOptions {
@@ -62,8 +82,11 @@ impl Default for LaneOptions {
             max_bytes: None,
             overflow: Overflow::DropOldest,
             backoff: Backoff::default(),
+            breaker_threshold: 5,
+            retry_budget: RetryBudget::default(),
             attempt_timeout: Duration::from_secs(30),
             hold_probe: Duration::from_secs(30),
+            hold_budget: None,
         }
     }
 }
@@ -94,8 +117,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
         priority: fn(&E) -> Priority,
     ) -> Self {
         let limits = provider.limits();
+        let breaker = Breaker::new(options.breaker_threshold, limits.max_events.get());
+        let tokens = Tokens::new(options.retry_budget);
         Self {
-            state: Mutex::new(State::new(limits.max_bytes.get())),
+            state: Mutex::new(State::new(limits.max_bytes.get(), breaker, tokens)),
             name: provider.name().to_owned(),
             limits,
             provider: Some(Arc::from(provider)),
@@ -255,7 +280,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
     }
 
     pub(crate) fn status(&self, now: Instant) -> LaneStatus {
-        self.lock().status(self.name(), now)
+        self.lock()
+            .status(self.name(), now, self.options.concurrency)
     }
 
     /// Counts the events that are really here, by walking everything.

@@ -13,6 +13,8 @@ const QUIET: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     pub(crate) episode: Episode,
+    /// Events that are left in the lane.
+    pub(crate) pending: u64,
     /// Events refused for good since this was told last.
     pub(crate) rejected: Option<u64>,
     /// Events whose retry budget ran out since this was told last.
@@ -23,7 +25,7 @@ pub(crate) struct News {
     pub(crate) cause: Option<Cause>,
 }
 
-/// The start or the end of a run of failed attempts.
+/// The start, a turn for the worse or the end of a run of failed attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Episode {
     /// Nothing new.
@@ -31,10 +33,41 @@ pub(crate) enum Episode {
     Quiet,
     /// The first failure after a success.
     Failing,
+    /// The breaker opened for the first time in this run.
+    Opened { attempts: u32, wait: Duration },
+    /// The breaker opened for the first time in this run, because every request was refused.
+    Refusing { refusals: u32, wait: Duration },
     /// The destination refuses this client, for the first time in this run of failures.
     Held,
-    /// The first success after failures.
-    Recovered { attempts: u32 },
+    /// The first success after failures: how many there were, how long they lasted, and how many
+    /// events were dropped meanwhile.
+    Recovered {
+        attempts: u32,
+        lasted: Duration,
+        dropped: u64,
+    },
+}
+
+impl Episode {
+    /// What the log has heard once this was told.
+    pub(super) fn told(self) -> Told {
+        match self {
+            Self::Quiet | Self::Recovered { .. } => Told::Nothing,
+            Self::Failing => Told::Failing,
+            Self::Opened { .. } | Self::Refusing { .. } => Told::Opened,
+            Self::Held => Told::Held,
+        }
+    }
+}
+
+/// How bad a run of failures is that the log has heard of: nothing is told twice, and nothing that is
+/// less than what was told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Told {
+    Nothing,
+    Failing,
+    Opened,
+    Held,
 }
 
 /// Events of one kind that were not told of yet.

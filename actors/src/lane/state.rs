@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, Flight, Next, Ready};
-use super::news::Tally;
-use super::request::{Request, cut, put_back, take};
+use super::attempt::{Flight, Ready};
+use super::breaker::Breaker;
+use super::news::{Tally, Told};
+use super::request::{Request, cut, put_back};
+use super::retry_budget::Tokens;
 use super::size::LearnedSize;
 use crate::ledger::{Counts, DropReason, FilterReason, RejectReason};
 use crate::provider::{Cause, Encoded};
@@ -29,22 +31,23 @@ pub(super) struct LaneCounts {
     pub(super) pending: u64,
     pub(super) pending_bytes: usize,
     pub(super) attempts: u64,
+    /// Attempts of requests that had failed before.
+    pub(super) retries: u64,
 }
 
-/// A run of failed attempts.
+/// A run of failed attempts, over whatever requests.
 #[derive(Debug)]
 pub(super) struct Failing {
     pub(super) since: Instant,
     pub(super) attempts: u32,
-    /// Set while the last failure was a refusal of this client.
-    pub(super) held: Option<Held>,
-    pub(super) was_held: bool,
-}
-
-/// The whole lane waits, not one request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) probe_at: Instant,
+    /// Set while the last failure was a refusal of this client: when the run of those began.
+    pub(super) held_since: Option<Instant>,
+    /// When the run of other failures began.
+    pub(super) retried_since: Option<Instant>,
+    /// What the log has heard of it.
+    pub(super) told: Told,
+    /// Events that had been dropped before it began.
+    pub(super) dropped_before: u64,
 }
 
 #[derive(Debug)]
@@ -56,6 +59,10 @@ pub(super) struct State<E> {
     pub(super) flights: Vec<Flight<E>>,
     pub(super) counts: LaneCounts,
     pub(super) size: LearnedSize,
+    pub(super) breaker: Breaker,
+    pub(super) tokens: Tokens,
+    /// Retries that may go without a token: those whose wait was skipped.
+    pub(super) excused: usize,
     pub(super) failing: Option<Failing>,
     pub(super) last_success: Option<Instant>,
     pub(super) last_error: Option<Cause>,
@@ -64,22 +71,25 @@ pub(super) struct State<E> {
     pub(super) evicted: Tally,
     pub(super) paused: bool,
     /// When a drain that is under way has to end.
-    drain_by: Option<Instant>,
+    pub(super) drain_by: Option<Instant>,
     /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
     /// not known here.
     pub(super) garbage: Vec<Slice<E>>,
     pub(super) closed: Option<DropReason>,
-    last_id: u64,
+    pub(super) last_id: u64,
 }
 
 impl<E> State<E> {
-    pub(super) fn new(max_body: usize) -> Self {
+    pub(super) fn new(max_body: usize, breaker: Breaker, tokens: Tokens) -> Self {
         Self {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             flights: Vec::new(),
             counts: LaneCounts::default(),
             size: LearnedSize::new(max_body),
+            breaker,
+            tokens,
+            excused: 0,
             failing: None,
             last_success: None,
             last_error: None,
@@ -92,70 +102,6 @@ impl<E> State<E> {
             closed: None,
             last_id: 0,
         }
-    }
-
-    pub(super) fn next(&mut self, now: Instant, concurrency: usize, max_events: usize) -> Next<E> {
-        if self.closed.is_some() || self.paused {
-            return Next::Idle;
-        }
-        let concurrency = concurrency.max(1);
-        let probe_at = self
-            .failing
-            .as_ref()
-            .and_then(|f| f.held)
-            .map(|held| held.probe_at);
-        let limit = if probe_at.is_some() { 1 } else { concurrency };
-        if self.flights.len() >= limit {
-            return Next::Idle;
-        }
-        if let Some(at) = probe_at.filter(|at| *at > now) {
-            return Next::WaitUntil(at);
-        }
-        // in order, a waiting request holds up everything behind it
-        let considered = if concurrency == 1 {
-            1
-        } else {
-            self.again.len()
-        };
-        let bodies = self.flights.len() + self.again.iter().filter(|r| r.body.is_some()).count();
-        let has_place =
-            |r: &Request<E>| concurrency == 1 || r.body.is_some() || bodies < concurrency;
-        let is_ready = |r: &Request<E>| !r.is_waiting(now) && has_place(r);
-        let ready = self.again.iter().take(considered).position(is_ready);
-        if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
-            return self.start(request);
-        }
-        if self.flights.len() + self.again.len() < concurrency && !self.fresh.is_empty() {
-            let request = Request::new(take(&mut self.fresh, max_events));
-            return self.start(request);
-        }
-        let waiting = self
-            .again
-            .iter()
-            .take(considered)
-            .filter(|r| r.is_waiting(now));
-        waiting
-            .filter_map(|r| r.not_before)
-            .min()
-            .map_or(Next::Idle, Next::WaitUntil)
-    }
-
-    fn start(&mut self, mut request: Request<E>) -> Next<E> {
-        self.last_id += 1;
-        self.counts.attempts += 1;
-        request.not_before = None;
-        let attempt = Attempt {
-            id: self.last_id,
-            slices: request.slices.clone(),
-            body: request.body.clone(),
-            max_bytes: self.size.current(),
-        };
-        self.flights.push(Flight {
-            id: self.last_id,
-            request,
-            task: None,
-        });
-        Next::Start(attempt)
     }
 
     /// Gives the handle back if the attempt is no longer wanted.
@@ -236,12 +182,16 @@ impl<E> State<E> {
     }
 
     pub(super) fn skip_waits(&mut self, now: Instant) {
+        self.excuse();
+        self.breaker.skip_wait(now);
+    }
+
+    /// Nothing that was tried before has to wait any longer, neither for its time nor for a token.
+    pub(super) fn excuse(&mut self) {
         for request in &mut self.again {
             request.not_before = None;
         }
-        if let Some(held) = self.failing.as_mut().and_then(|f| f.held.as_mut()) {
-            held.probe_at = now;
-        }
+        self.excused = self.again.iter().filter(|r| r.failures > 0).count();
     }
 
     /// From now on waits end well before `deadline`.

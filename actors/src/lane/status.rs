@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::breaker::{Admission, BreakerState};
+use super::schedule::Due;
 use super::state::State;
 use crate::provider::Cause;
 
@@ -49,18 +51,36 @@ pub struct LaneStatus {
     pub last_error: Option<Cause>,
     /// Attempts made, successful or not.
     pub attempts: u64,
+    /// How many of them were of a request that had failed before.
+    pub retries: u64,
+    /// What the lane's circuit breaker lets through.
+    pub breaker: BreakerState,
+    /// How long the breaker has not been closed, over all its waits and probes.
+    pub opened_for: Option<Duration>,
+    /// Time until the next attempt, while there is something to send that has to wait.
+    pub retry_in: Option<Duration>,
+    /// Whether the [retry budget](super::LaneOptions::retry_budget) is all that is waited for.
+    pub waits_for_budget: bool,
+    /// The largest body that is sent, in bytes: the provider's own limit, or what was learned from
+    /// refusals for size.
+    pub learned_bytes: usize,
 }
 
 impl<E> State<E> {
-    pub(super) fn status(&self, name: &str, now: Instant) -> LaneStatus {
-        let state = match &self.failing {
+    pub(super) fn status(&self, name: &str, now: Instant, concurrency: usize) -> LaneStatus {
+        let failing = self.failing.as_ref();
+        let state = match failing {
             _ if self.closed.is_some() => LaneState::Closed,
             _ if self.paused => LaneState::Paused,
-            Some(failing) if failing.held.is_some() => LaneState::Held,
+            Some(failing) if failing.held_since.is_some() => LaneState::Held,
             Some(_) => LaneState::Retrying,
             None => LaneState::Healthy,
         };
         let ago = |at: Instant| now.saturating_duration_since(at);
+        let (retry_at, waits_for_budget) = match self.due(now, concurrency) {
+            Due::Later { at, for_token } => (Some(at), for_token),
+            _ => (self.opens_again_at(now), false),
+        };
         LaneStatus {
             name: name.to_owned(),
             state,
@@ -68,11 +88,26 @@ impl<E> State<E> {
             pending_bytes: self.counts.pending_bytes,
             oldest_pending: self.oldest_since().map(ago),
             in_flight: self.flights.len(),
-            failures: self.failing.as_ref().map_or(0, |f| f.attempts),
-            failing_for: self.failing.as_ref().map(|f| ago(f.since)),
+            failures: failing.map_or(0, |f| f.attempts),
+            failing_for: failing.map(|f| ago(f.since)),
             last_success: self.last_success.map(ago),
             last_error: self.last_error.clone(),
             attempts: self.counts.attempts,
+            retries: self.counts.retries,
+            breaker: self.breaker.state(),
+            opened_for: self.breaker.opened_for(now),
+            retry_in: retry_at.map(|at| at.saturating_duration_since(now)),
+            waits_for_budget,
+            learned_bytes: self.size.current(),
+        }
+    }
+
+    /// The end of the breaker's wait, also while older attempts are in flight.
+    fn opens_again_at(&self, now: Instant) -> Option<Instant> {
+        let is_working = self.closed.is_none() && !self.paused && self.counts.pending > 0;
+        match self.breaker.admits(now) {
+            Admission::NotBefore(at) if is_working => Some(at),
+            _ => None,
         }
     }
 }

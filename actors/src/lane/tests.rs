@@ -1,5 +1,8 @@
 //! A lane on its own: no actor, no runtime, a clock that is a number.
 
+mod bounds;
+mod breaker;
+mod budgets;
 mod life;
 mod outcomes;
 mod overflow;
@@ -166,6 +169,16 @@ impl Rig {
     #[track_caller]
     fn start(&mut self) -> Open {
         self.start_fitting(usize::MAX).expect("something is due")
+    }
+
+    /// Starts the next attempt, at the time at which it is due.
+    #[track_caller]
+    fn start_in_time(&mut self) -> Open {
+        if let Some(open) = self.start_fitting(usize::MAX) {
+            return open;
+        }
+        self.later(self.waits().expect("something will be due"));
+        self.start()
     }
 
     fn waits(&self) -> Option<Duration> {

@@ -237,7 +237,10 @@ fn the_log_hears_of_an_episode_once_and_of_losses_at_most_once_a_minute() {
         };
         let news = rig.answer(&open, outcome);
         failing += u64::from(news.episode == Episode::Failing);
-        recovered += u64::from(matches!(news.episode, Episode::Recovered { attempts: 10 }));
+        recovered += u64::from(matches!(
+            news.episode,
+            Episode::Recovered { attempts: 10, .. }
+        ));
         lines += u64::from(news.rejected.is_some());
         told += news.rejected.unwrap_or(0);
         rig.lane.skip_waits(rig.now);

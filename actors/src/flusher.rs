@@ -1,7 +1,8 @@
 //! The Flusher actor, one per provider: runs the attempts that its [`Lane`] asks for.
 //!
-//! Provider code runs on tasks of a `JoinSet`, never on the actor's own: a panic is one failed
-//! attempt. What is in flight is recorded in the lane, so a restarted flusher takes it up again.
+//! Provider code runs on tasks of a `JoinSet`, on the runtime of its lane, never on the actor's own: a
+//! panic is one failed attempt, and a thread that is blocked is the lane's. What is in flight is recorded
+//! in the lane, so a restarted flusher takes it up again.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -20,25 +22,31 @@ pub(crate) struct Flusher<E: Send + Sync + 'static> {
     lane: Arc<Lane<E>>,
     life: Life,
     attempts: JoinSet<Ended>,
+    /// Where they run.
+    runtime: Handle,
     /// Which attempt runs on which task; short.
     running: Vec<(Id, u64)>,
     jitter: fastrand::Rng,
 }
 
 impl<E: Send + Sync + 'static> Actor for Flusher<E> {
-    type Args = (Arc<Lane<E>>, Arc<Lives>);
+    type Args = (Arc<Lane<E>>, Arc<Lives>, Handle);
     type Error = Infallible;
 
     fn name() -> &'static str {
         "flusher"
     }
 
-    async fn on_start((lane, lives): Self::Args, _: ActorRef<Self>) -> Result<Self, Self::Error> {
+    async fn on_start(
+        (lane, lives, runtime): Self::Args,
+        _: ActorRef<Self>,
+    ) -> Result<Self, Self::Error> {
         lane.recover();
         Ok(Self {
             lane,
             life: lives.begin(),
             attempts: JoinSet::new(),
+            runtime,
             running: Vec::new(),
             jitter: fastrand::Rng::new(),
         })
@@ -49,11 +57,8 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
         _: WeakActorRef<Self>,
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<Signal<Self>>, Self::Error> {
-        while let Some(resume_at) = self.life.pause(Instant::now()) {
-            tokio::select! { biased;
-                signal = mailbox.recv() => return Ok(signal),
-                () = tokio::time::sleep_until(resume_at) => {}
-            }
+        if let Some(signal) = self.life.wait_out(mailbox).await {
+            return Ok(signal);
         }
         loop {
             let wait = self.start_what_is_due();
@@ -75,9 +80,8 @@ impl<E: Send + Sync + 'static> Flusher<E> {
             match self.lane.next(Instant::now()) {
                 Next::Start(attempt) => {
                     let id = attempt.id;
-                    let task = self
-                        .attempts
-                        .spawn(attempt::run(Arc::clone(&self.lane), attempt));
+                    let work = attempt::run(Arc::clone(&self.lane), attempt);
+                    let task = self.attempts.spawn_on(work, &self.runtime);
                     self.running.push((task.id(), id));
                     self.lane.started(id, task);
                 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kameo::actor::ActorRef;
 use kameo::error::SendError;
-use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::finale::{Asked, Finale};
 use crate::lane::LaneStatus;
 use crate::ledger::{DropReason, Ledger};
 use crate::report::{Completion, Report};
+use crate::runtimes::Runtimes;
 use crate::sender::Sender;
 use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
@@ -31,7 +31,8 @@ pub struct Pipeline<E: Send + Sync + 'static> {
     finale: Arc<Finale>,
     root: ActorRef<Shutdown<E>>,
     watch: Watch,
-    own: Option<Runtime>,
+    #[expect(dead_code, reason = "ends its threads when it is dropped")]
+    runtimes: Runtimes,
 }
 
 impl<E: Send + Sync + 'static> Pipeline<E> {
@@ -47,7 +48,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         finale: Arc<Finale>,
         root: ActorRef<Shutdown<E>>,
         watch: Watch,
-        own: Option<Runtime>,
+        runtimes: Runtimes,
     ) -> Self {
         Self {
             stages,
@@ -55,7 +56,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             finale,
             root,
             watch,
-            own,
+            runtimes,
         }
     }
 
@@ -271,9 +272,6 @@ impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
             }
         }
         // the actors see the report and stop
-        if let Some(own) = self.own.take() {
-            own.shutdown_background();
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::attempt;
 use crate::lane::{Ended, Episode, Lane, News, Next};
+use crate::running::Running;
 use crate::supervise::{Life, Lives, sleep_until};
 
 pub(crate) struct Flusher<E: Send + Sync + 'static> {
@@ -24,8 +25,7 @@ pub(crate) struct Flusher<E: Send + Sync + 'static> {
     attempts: JoinSet<Ended>,
     /// Where they run.
     runtime: Handle,
-    /// Which attempt runs on which task; short.
-    running: Vec<(Id, u64)>,
+    running: Running<Id>,
     jitter: fastrand::Rng,
 }
 
@@ -43,11 +43,11 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
     ) -> Result<Self, Self::Error> {
         lane.recover();
         Ok(Self {
+            running: Running::new(lane.attempt_timeout()),
             lane,
             life: lives.begin(),
             attempts: JoinSet::new(),
             runtime,
-            running: Vec::new(),
             jitter: fastrand::Rng::new(),
         })
     }
@@ -62,12 +62,14 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
         }
         loop {
             let wait = self.start_what_is_due();
+            let late = self.running.look_at();
             tokio::select! { biased;
                 signal = mailbox.recv() => return Ok(signal),
                 Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
                     self.finish(ended);
                 }
                 () = sleep_until(wait), if wait.is_some() => {}
+                () = sleep_until(late), if late.is_some() => self.tell_of_overdue(),
                 () = self.lane.wake.notified() => {}
             }
         }
@@ -77,12 +79,13 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
 impl<E: Send + Sync + 'static> Flusher<E> {
     fn start_what_is_due(&mut self) -> Option<Instant> {
         loop {
-            match self.lane.next(Instant::now()) {
+            let now = Instant::now();
+            match self.lane.next(now) {
                 Next::Start(attempt) => {
                     let id = attempt.id;
                     let work = attempt::run(Arc::clone(&self.lane), attempt);
                     let task = self.attempts.spawn_on(work, &self.runtime);
-                    self.running.push((task.id(), id));
+                    self.running.started(task.id(), id, now);
                     self.lane.started(id, task);
                 }
                 Next::WaitUntil(at) => return Some(at),
@@ -105,14 +108,27 @@ impl<E: Send + Sync + 'static> Flusher<E> {
                 (task, ended)
             }
         };
-        let Some(at) = self.running.iter().position(|(id, _)| *id == task) else {
+        let Some(id) = self.running.ended(&task) else {
             return;
         };
-        let (_, id) = self.running.swap_remove(at);
+        self.tell_of_overdue();
         let news = self
             .lane
             .finish(id, ended, Instant::now(), self.jitter.f64());
         log(self.lane.name(), &news);
+    }
+
+    /// A provider that blocks its thread stops its lane, and nobody can stop the provider.
+    fn tell_of_overdue(&mut self) {
+        let provider = self.lane.name();
+        match self.running.overdue(Instant::now()) {
+            Some(true) => tracing::error!(
+                provider,
+                "an attempt is overdue: the provider blocks its thread; nothing is sent to it"
+            ),
+            Some(false) => tracing::info!(provider, "no attempt is overdue any more"),
+            None => {}
+        }
     }
 }
 

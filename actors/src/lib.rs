@@ -42,6 +42,7 @@ mod pipeline;
 mod provider;
 mod report;
 mod request;
+mod running;
 mod runtimes;
 mod sender;
 mod shutdown;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use common::{Door, block_on, eventually, expect_panics};
 use productgraph_actors::testing::Script;
 use productgraph_actors::{
-    BatchLimits, BoxFuture, Completion, Encoded, Events, Limits, Outcome, Pipeline, Provider,
-    Report,
+    BatchLimits, BoxFuture, Completion, Encoded, Events, LaneOptions, Limits, Outcome, Pipeline,
+    Provider, Report,
 };
 
 const OTHERS: usize = 9;
@@ -127,6 +127,40 @@ fn a_provider_whose_thread_is_parked_for_ever_keeps_nobody_else_from_delivering(
         drop(pipeline);
         door.open();
     }
+}
+
+#[test]
+fn an_attempt_that_cannot_end_at_its_deadline_is_seen_to_be_overdue() {
+    let (door, begun) = (Door::default(), Arc::new(AtomicBool::new(false)));
+    let sick = Sick {
+        encode: || {},
+        send: {
+            let (door, begun) = (door.clone(), Arc::clone(&begun));
+            move || {
+                begun.store(true, Ordering::SeqCst);
+                door.pass();
+            }
+        },
+    };
+    let mut options = LaneOptions::default();
+    options.attempt_timeout = Duration::from_millis(5);
+    let pipeline = Pipeline::builder(|_: &u64| 8)
+        .batch(BatchLimits::new(1, Duration::from_secs(3600)))
+        .boxed_provider(Box::new(sick), options)
+        .spawn()
+        .expect("spawns");
+    assert_eq!(pipeline.lanes()[0].in_flight_for, None);
+    pipeline.sender().try_send(1).expect("room");
+    eventually("it is at work", || begun.load(Ordering::SeqCst));
+    eventually("it is overdue", || {
+        let lane = &pipeline.lanes()[0];
+        lane.in_flight_for > Some(options.attempt_timeout)
+    });
+    door.open();
+    eventually("it goes on", || {
+        pipeline.ledger().providers[0].delivered == 1
+    });
+    assert_eq!(pipeline.lanes()[0].in_flight_for, None);
 }
 
 #[test]

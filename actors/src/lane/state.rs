@@ -123,11 +123,11 @@ impl<E> State<E> {
         let is_ready = |r: &Request<E>| !r.is_waiting(now) && has_place(r);
         let ready = self.again.iter().take(considered).position(is_ready);
         if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
-            return self.start(request);
+            return self.start(request, now);
         }
         if self.flights.len() + self.again.len() < concurrency && !self.fresh.is_empty() {
             let request = Request::new(take(&mut self.fresh, max_events));
-            return self.start(request);
+            return self.start(request, now);
         }
         let waiting = self
             .again
@@ -140,7 +140,7 @@ impl<E> State<E> {
             .map_or(Next::Idle, Next::WaitUntil)
     }
 
-    fn start(&mut self, mut request: Request<E>) -> Next<E> {
+    fn start(&mut self, mut request: Request<E>, now: Instant) -> Next<E> {
         self.last_id += 1;
         self.counts.attempts += 1;
         request.not_before = None;
@@ -153,6 +153,7 @@ impl<E> State<E> {
         self.flights.push(Flight {
             id: self.last_id,
             request,
+            since: now,
             task: None,
         });
         Next::Start(attempt)

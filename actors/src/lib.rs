@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod alarm;
 mod attempt;
 mod backoff;
 mod batch;

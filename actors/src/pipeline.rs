@@ -1,7 +1,7 @@
 //! The engine: what `spawn` returns and what flush and shutdown are called on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kameo::actor::ActorRef;
@@ -9,6 +9,7 @@ use kameo::error::SendError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::alarm::Armed;
 use crate::builder::PipelineBuilder;
 use crate::finale::{Asked, Finale};
 use crate::lane::LaneStatus;
@@ -18,7 +19,7 @@ use crate::runtimes::Runtimes;
 use crate::sender::Sender;
 use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
-use crate::watch::{Watch, on_thread, real_now};
+use crate::watch::{Watch, real_now};
 
 /// A running delivery engine.
 ///
@@ -31,6 +32,8 @@ pub struct Pipeline<E: Send + Sync + 'static> {
     finale: Arc<Finale>,
     root: ActorRef<Shutdown<E>>,
     watch: Watch,
+    /// Keeps the deadline of the shutdown.
+    last_alarm: Mutex<Option<Armed>>,
     #[expect(dead_code, reason = "ends its threads when it is dropped")]
     runtimes: Runtimes,
 }
@@ -56,6 +59,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             finale,
             root,
             watch,
+            last_alarm: Mutex::new(None),
             runtimes,
         }
     }
@@ -99,15 +103,15 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             return report;
         }
         let Asked { timeout, .. } = self.ask_to_end(timeout);
-        tokio::select! { biased;
-            told = self.root.tell(Drain { timeout }) => {
-                if told.is_err() {
-                    return self.end(Completion::Abandoned, DropReason::Abandoned);
-                }
-            }
-            report = self.finale.reached() => return report,
-        }
-        self.finale.reached().await
+        let report = tokio::select! { biased;
+            told = self.root.tell(Drain { timeout }) => match told {
+                Ok(()) => self.finale.reached().await,
+                Err(_) => self.end(Completion::Abandoned, DropReason::Abandoned),
+            },
+            report = self.finale.reached() => report,
+        };
+        self.call_off();
+        report
     }
 
     /// [`Pipeline::shutdown`] for threads that cannot await. Blocks this thread for at most `timeout`
@@ -116,6 +120,12 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         if let Some(report) = self.finale.report() {
             return report;
         }
+        let report = self.end_blocking(timeout);
+        self.call_off();
+        report
+    }
+
+    fn end_blocking(&self, timeout: Duration) -> Report {
         let asked = self.ask_to_end(timeout);
         let end = self.watch.overdue(asked.deadline());
         let mut drain = Drain {
@@ -205,16 +215,27 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         self.stages.ingress.close();
         let (asked, first) = self.finale.ask(timeout);
         if first {
-            let end = self.watch.overdue(asked.deadline());
             let (stages, finale) = (Arc::clone(&self.stages), Arc::clone(&self.finale));
             // without a thread to spare the runtime's timer is all there is
-            on_thread(move || {
-                if finale.wait_until(end).is_none() {
-                    overdue(&stages, &finale);
-                }
+            let armed = self.watch.when_overdue(asked.deadline(), move || {
+                overdue(&stages, &finale);
             });
+            *self
+                .last_alarm
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(armed);
         }
         asked
+    }
+
+    /// The deadline needs no keeper any more.
+    fn call_off(&self) {
+        let alarm = self
+            .last_alarm
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(alarm);
     }
 
     fn deadline_passed(&self) -> Completion {

@@ -17,10 +17,12 @@ use tokio::time::Instant;
 use crate::attempt;
 use crate::lane::{Ended, Episode, Lane, News, Next};
 use crate::running::Running;
+use crate::stages::Stages;
 use crate::supervise::{Life, Lives, sleep_until};
 
 pub(crate) struct Flusher<E: Send + Sync + 'static> {
     lane: Arc<Lane<E>>,
+    stages: Arc<Stages<E>>,
     life: Life,
     attempts: JoinSet<Ended>,
     /// Where they run.
@@ -30,7 +32,7 @@ pub(crate) struct Flusher<E: Send + Sync + 'static> {
 }
 
 impl<E: Send + Sync + 'static> Actor for Flusher<E> {
-    type Args = (Arc<Lane<E>>, Arc<Lives>, Handle);
+    type Args = (Arc<Stages<E>>, Arc<Lane<E>>, Arc<Lives>, Handle);
     type Error = Infallible;
 
     fn name() -> &'static str {
@@ -38,13 +40,14 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
     }
 
     async fn on_start(
-        (lane, lives, runtime): Self::Args,
+        (stages, lane, lives, runtime): Self::Args,
         _: ActorRef<Self>,
     ) -> Result<Self, Self::Error> {
         lane.recover();
         Ok(Self {
             running: Running::new(lane.attempt_timeout()),
             lane,
+            stages,
             life: lives.begin(),
             attempts: JoinSet::new(),
             runtime,
@@ -78,6 +81,10 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
 
 impl<E: Send + Sync + 'static> Flusher<E> {
     fn start_what_is_due(&mut self) -> Option<Instant> {
+        if self.stages.is_forked() {
+            // an attached runtime may go on in a child; its events are the parent's to send
+            return None;
+        }
         loop {
             let now = Instant::now();
             match self.lane.next(now) {

@@ -39,6 +39,7 @@ mod handoff;
 mod ingress;
 mod lane;
 mod ledger;
+mod origin;
 mod pipeline;
 mod provider;
 mod report;

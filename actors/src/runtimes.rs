@@ -44,6 +44,11 @@ impl Runtimes {
         }
         Ok(runtimes)
     }
+
+    /// Lets go of them where their threads are not: in a child process.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.own));
+    }
 }
 
 impl Drop for Runtimes {

@@ -123,7 +123,12 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
         let mut flushers = Vec::with_capacity(engine.stages.lanes.len());
         let lanes = engine.stages.lanes.iter().zip(&engine.lives.flushers);
         for ((lane, lives), attempts) in lanes.zip(&engine.attempts) {
-            let args = (Arc::clone(lane), Arc::clone(lives), attempts.clone());
+            let args = (
+                Arc::clone(&engine.stages),
+                Arc::clone(lane),
+                Arc::clone(lives),
+                attempts.clone(),
+            );
             flushers.push(supervised::<E, Flusher<E>>(&me, args).await);
         }
         let args = (

@@ -32,6 +32,11 @@ impl Watch {
         }
     }
 
+    /// Lets go of the alarms where their thread is not: in a child process.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(std::mem::replace(&mut self.alarms, Alarms::new()));
+    }
+
     /// When to act for an engine that should have ended at `deadline`.
     pub(crate) fn overdue(&self, deadline: Instant) -> Instant {
         deadline + if self.pausable { PAUSABLE_GRACE } else { GRACE }

@@ -60,6 +60,10 @@ pub enum TrackError {
     /// The engine was shut down.
     #[error("the engine is closed")]
     Closed(Box<Event>),
+    /// The process forked and this is the child: the engine stayed in the parent. Spawn the engine after
+    /// the fork.
+    #[error("the engine stayed in the parent process")]
+    Forked(Box<Event>),
     /// The event alone is larger than everything the engine may hold.
     #[error("the event is larger than the engine's byte ceiling")]
     TooLarge(Box<Event>),
@@ -75,6 +79,7 @@ impl TrackError {
         match self {
             Self::Full(event)
             | Self::Closed(event)
+            | Self::Forked(event)
             | Self::TooLarge(event)
             | Self::Disabled(event) => *event,
         }
@@ -86,6 +91,7 @@ impl From<productgraph_actors::Refused<Event>> for TrackError {
         let event = Box::new(refused.event);
         match refused.reason {
             RefuseReason::Closed => Self::Closed(event),
+            RefuseReason::Forked => Self::Forked(event),
             RefuseReason::TooLarge => Self::TooLarge(event),
             _ => Self::Full(event),
         }

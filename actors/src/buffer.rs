@@ -65,11 +65,8 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
         _: WeakActorRef<Self>,
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<Signal<Self>>, Self::Error> {
-        while let Some(resume_at) = self.life.pause(Instant::now()) {
-            tokio::select! { biased;
-                signal = mailbox.recv() => return Ok(signal),
-                () = tokio::time::sleep_until(resume_at) => {}
-            }
+        if let Some(signal) = self.life.wait_out(mailbox).await {
+            return Ok(signal);
         }
         loop {
             self.stages.ingress.unpark();

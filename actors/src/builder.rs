@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kameo::actor::Spawn;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 
 use crate::batch::BatchLimits;
 use crate::finale::Finale;
@@ -13,13 +13,10 @@ use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
 use crate::lane::{Lane, LaneOptions};
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
+use crate::runtimes::Runtimes;
 use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
 use crate::watch::Watch;
-
-/// Worker threads of the engine's own runtime, at most: one for each lane and one more. It softens what
-/// providers do to others that block their thread, which they must not; it is no guarantee.
-const MOST_WORKERS: usize = 16;
 
 /// Collects what a [`Pipeline`] is made of.
 pub struct PipelineBuilder<E> {
@@ -43,7 +40,7 @@ pub enum SpawnError {
     /// Two providers have one name, so that their accounts could not be told apart.
     #[error("two providers are named {0:?}")]
     DuplicateProvider(String),
-    /// The engine's own runtime could not be started.
+    /// One of the engine's own runtimes could not be started.
     #[error("the engine's runtime could not be started")]
     Runtime(#[source] std::io::Error),
 }
@@ -112,8 +109,9 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         self
     }
 
-    /// Runs on this runtime. Default: a small runtime of its own, which the application's load cannot
-    /// starve and which outlives the application's runtime.
+    /// Runs on this runtime, the attempts of every provider included. Default: runtimes of its own, one
+    /// thread for the engine and one for each provider, which neither the application's load nor a
+    /// provider that blocks its thread can starve and which outlive the application's runtime.
     #[must_use]
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
@@ -134,14 +132,9 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
                 return Err(SpawnError::DuplicateProvider(provider.name().to_owned()));
             }
         }
-        let own = match self.runtime {
-            Some(_) => None,
-            None => Some(own_runtime(self.lanes.len()).map_err(SpawnError::Runtime)?),
-        };
-        let handle = match (&own, self.runtime) {
-            (Some(own), _) => own.handle().clone(),
-            (None, Some(handle)) => handle,
-            (None, None) => return Err(SpawnError::NoProvider),
+        let runtimes = match &self.runtime {
+            Some(attached) => Runtimes::attached(attached, self.lanes.len()),
+            None => Runtimes::start(self.lanes.len()).map_err(SpawnError::Runtime)?,
         };
 
         // an eighth for the ring and the batch being built, the rest divided among the lanes
@@ -168,22 +161,15 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             stages: Arc::clone(&stages),
             lives: Arc::clone(&lives),
             finale: Arc::clone(&finale),
+            attempts: runtimes.attempts.clone(),
         };
         let root = {
-            let _inside = handle.enter();
+            let _inside = runtimes.actors.enter();
             Shutdown::spawn(engine)
         };
-        let watch = Watch::of(&handle);
-        Ok(Pipeline::new(stages, lives, finale, root, watch, own))
+        let watch = Watch::of(&runtimes.actors);
+        Ok(Pipeline::new(stages, lives, finale, root, watch, runtimes))
     }
-}
-
-fn own_runtime(lanes: usize) -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((lanes + 1).min(MOST_WORKERS))
-        .thread_name("productgraph")
-        .enable_all()
-        .build()
 }
 
 impl<E: 'static> fmt::Debug for PipelineBuilder<E> {

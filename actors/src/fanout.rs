@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
-use tokio::time::Instant;
 
 use crate::stages::Stages;
 use crate::supervise::{Life, Lives};
@@ -38,11 +37,8 @@ impl<E: Send + Sync + 'static> Actor for FanOut<E> {
         _: WeakActorRef<Self>,
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<Signal<Self>>, Self::Error> {
-        while let Some(resume_at) = self.life.pause(Instant::now()) {
-            tokio::select! { biased;
-                signal = mailbox.recv() => return Ok(signal),
-                () = tokio::time::sleep_until(resume_at) => {}
-            }
+        if let Some(signal) = self.life.wait_out(mailbox).await {
+            return Ok(signal);
         }
         loop {
             let mut routed = 0;

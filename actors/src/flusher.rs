@@ -1,7 +1,8 @@
 //! The Flusher actor, one per provider: runs the attempts that its [`Lane`] asks for.
 //!
-//! Provider code runs on tasks of a `JoinSet`, never on the actor's own: a panic is one failed
-//! attempt. What is in flight is recorded in the lane, so a restarted flusher takes it up again.
+//! Provider code runs on tasks of a `JoinSet`, on the runtime of its lane, never on the actor's own: a
+//! panic is one failed attempt, and a thread that is blocked is the lane's. What is in flight is recorded
+//! in the lane, so a restarted flusher takes it up again.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,37 +10,47 @@ use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::attempt;
 use crate::lane::{Ended, Episode, Lane, News, Next};
+use crate::running::Running;
+use crate::stages::Stages;
 use crate::supervise::{Life, Lives, sleep_until};
 
 pub(crate) struct Flusher<E: Send + Sync + 'static> {
     lane: Arc<Lane<E>>,
+    stages: Arc<Stages<E>>,
     life: Life,
     attempts: JoinSet<Ended>,
-    /// Which attempt runs on which task; short.
-    running: Vec<(Id, u64)>,
+    /// Where they run.
+    runtime: Handle,
+    running: Running<Id>,
     jitter: fastrand::Rng,
 }
 
 impl<E: Send + Sync + 'static> Actor for Flusher<E> {
-    type Args = (Arc<Lane<E>>, Arc<Lives>);
+    type Args = (Arc<Stages<E>>, Arc<Lane<E>>, Arc<Lives>, Handle);
     type Error = Infallible;
 
     fn name() -> &'static str {
         "flusher"
     }
 
-    async fn on_start((lane, lives): Self::Args, _: ActorRef<Self>) -> Result<Self, Self::Error> {
+    async fn on_start(
+        (stages, lane, lives, runtime): Self::Args,
+        _: ActorRef<Self>,
+    ) -> Result<Self, Self::Error> {
         lane.recover();
         Ok(Self {
+            running: Running::new(lane.attempt_timeout()),
             lane,
+            stages,
             life: lives.begin(),
             attempts: JoinSet::new(),
-            running: Vec::new(),
+            runtime,
             jitter: fastrand::Rng::new(),
         })
     }
@@ -49,20 +60,19 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
         _: WeakActorRef<Self>,
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<Signal<Self>>, Self::Error> {
-        while let Some(resume_at) = self.life.pause(Instant::now()) {
-            tokio::select! { biased;
-                signal = mailbox.recv() => return Ok(signal),
-                () = tokio::time::sleep_until(resume_at) => {}
-            }
+        if let Some(signal) = self.life.wait_out(mailbox).await {
+            return Ok(signal);
         }
         loop {
             let wait = self.start_what_is_due();
+            let late = self.running.look_at();
             tokio::select! { biased;
                 signal = mailbox.recv() => return Ok(signal),
                 Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
                     self.finish(ended);
                 }
                 () = sleep_until(wait), if wait.is_some() => {}
+                () = sleep_until(late), if late.is_some() => self.tell_of_overdue(),
                 () = self.lane.wake.notified() => {}
             }
         }
@@ -71,14 +81,18 @@ impl<E: Send + Sync + 'static> Actor for Flusher<E> {
 
 impl<E: Send + Sync + 'static> Flusher<E> {
     fn start_what_is_due(&mut self) -> Option<Instant> {
+        if self.stages.is_forked() {
+            // an attached runtime may go on in a child; its events are the parent's to send
+            return None;
+        }
         loop {
-            match self.lane.next(Instant::now()) {
+            let now = Instant::now();
+            match self.lane.next(now) {
                 Next::Start(attempt) => {
                     let id = attempt.id;
-                    let task = self
-                        .attempts
-                        .spawn(attempt::run(Arc::clone(&self.lane), attempt));
-                    self.running.push((task.id(), id));
+                    let work = attempt::run(Arc::clone(&self.lane), attempt);
+                    let task = self.attempts.spawn_on(work, &self.runtime);
+                    self.running.started(task.id(), id, now);
                     self.lane.started(id, task);
                 }
                 Next::WaitUntil(at) => return Some(at),
@@ -101,14 +115,27 @@ impl<E: Send + Sync + 'static> Flusher<E> {
                 (task, ended)
             }
         };
-        let Some(at) = self.running.iter().position(|(id, _)| *id == task) else {
+        let Some(id) = self.running.ended(&task) else {
             return;
         };
-        let (_, id) = self.running.swap_remove(at);
+        self.tell_of_overdue();
         let news = self
             .lane
             .finish(id, ended, Instant::now(), self.jitter.f64());
         log(self.lane.name(), &news);
+    }
+
+    /// A provider that blocks its thread stops its lane, and nobody can stop the provider.
+    fn tell_of_overdue(&mut self) {
+        let provider = self.lane.name();
+        match self.running.overdue(Instant::now()) {
+            Some(true) => tracing::error!(
+                provider,
+                "an attempt is overdue: the provider blocks its thread; nothing is sent to it"
+            ),
+            Some(false) => tracing::info!(provider, "no attempt is overdue any more"),
+            None => {}
+        }
     }
 }
 

@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod alarm;
 mod attempt;
 mod backoff;
 mod batch;
@@ -38,10 +39,13 @@ mod handoff;
 mod ingress;
 mod lane;
 mod ledger;
+mod origin;
 mod pipeline;
 mod provider;
 mod report;
 mod request;
+mod running;
+mod runtimes;
 mod sender;
 mod shutdown;
 mod stages;

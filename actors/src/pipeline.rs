@@ -1,24 +1,25 @@
 //! The engine: what `spawn` returns and what flush and shutdown are called on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kameo::actor::ActorRef;
 use kameo::error::SendError;
-use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::alarm::Armed;
 use crate::builder::PipelineBuilder;
 use crate::finale::{Asked, Finale};
-use crate::lane::LaneStatus;
+use crate::lane::{Lane, LaneStatus};
 use crate::ledger::{DropReason, Ledger};
 use crate::report::{Completion, Report};
+use crate::runtimes::Runtimes;
 use crate::sender::Sender;
 use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
-use crate::watch::{Watch, on_thread, real_now};
+use crate::watch::{Watch, real_now};
 
 /// A running delivery engine.
 ///
@@ -31,7 +32,10 @@ pub struct Pipeline<E: Send + Sync + 'static> {
     finale: Arc<Finale>,
     root: ActorRef<Shutdown<E>>,
     watch: Watch,
-    own: Option<Runtime>,
+    /// Keeps the deadline of the shutdown.
+    last_alarm: Mutex<Option<Armed>>,
+    /// Ends their threads when it is dropped.
+    runtimes: Runtimes,
 }
 
 impl<E: Send + Sync + 'static> Pipeline<E> {
@@ -47,7 +51,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         finale: Arc<Finale>,
         root: ActorRef<Shutdown<E>>,
         watch: Watch,
-        own: Option<Runtime>,
+        runtimes: Runtimes,
     ) -> Self {
         Self {
             stages,
@@ -55,7 +59,8 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             finale,
             root,
             watch,
-            own,
+            last_alarm: Mutex::new(None),
+            runtimes,
         }
     }
 
@@ -67,6 +72,9 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// Settles everything accepted before this call, or as much as `timeout` allows. Waits that are
     /// running are skipped once. Works on any executor.
     pub async fn flush(&self, timeout: Duration) -> Report {
+        if self.is_forked() {
+            return self.forked();
+        }
         let start = real_now();
         let (reply, report) = oneshot::channel();
         let answer = async {
@@ -94,27 +102,39 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// attempts in flight, and reports. Idempotent: every caller gets the same report, and the first
     /// one's timeout holds. Works on any executor.
     pub async fn shutdown(&self, timeout: Duration) -> Report {
+        if self.is_forked() {
+            return self.forked();
+        }
         if let Some(report) = self.finale.report() {
             return report;
         }
         let Asked { timeout, .. } = self.ask_to_end(timeout);
-        tokio::select! { biased;
-            told = self.root.tell(Drain { timeout }) => {
-                if told.is_err() {
-                    return self.end(Completion::Abandoned, DropReason::Abandoned);
-                }
-            }
-            report = self.finale.reached() => return report,
-        }
-        self.finale.reached().await
+        let report = tokio::select! { biased;
+            told = self.root.tell(Drain { timeout }) => match told {
+                Ok(()) => self.finale.reached().await,
+                Err(_) => self.end(Completion::Abandoned, DropReason::Abandoned),
+            },
+            report = self.finale.reached() => report,
+        };
+        self.call_off();
+        report
     }
 
     /// [`Pipeline::shutdown`] for threads that cannot await. Blocks this thread for at most `timeout`
     /// and a little; do not call it on a worker of the runtime that the engine was attached to.
     pub fn shutdown_blocking(&self, timeout: Duration) -> Report {
+        if self.is_forked() {
+            return self.forked();
+        }
         if let Some(report) = self.finale.report() {
             return report;
         }
+        let report = self.end_blocking(timeout);
+        self.call_off();
+        report
+    }
+
+    fn end_blocking(&self, timeout: Duration) -> Report {
         let asked = self.ask_to_end(timeout);
         let end = self.watch.overdue(asked.deadline());
         let mut drain = Drain {
@@ -148,14 +168,25 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         self.stages.ingress.budget().used()
     }
 
-    /// What every lane is doing.
+    /// Whether this is the copy of the engine in a child process, which can only refuse: the engine's
+    /// threads stayed in the parent. Costs a system call.
+    pub fn is_forked(&self) -> bool {
+        self.stages.is_forked()
+    }
+
+    /// What every lane is doing. In a child process every lane is closed, and one whose lock a thread of
+    /// the parent held at the fork is left out.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         let now = Instant::now();
-        self.stages
-            .lanes
-            .iter()
-            .map(|lane| lane.status(now))
-            .collect()
+        let forked = self.is_forked();
+        let status = |lane: &Arc<Lane<E>>| {
+            if forked {
+                lane.status_after_fork(now)
+            } else {
+                Some(lane.status(now))
+            }
+        };
+        self.stages.lanes.iter().filter_map(status).collect()
     }
 
     /// How often an actor was restarted: buffer, fan-out and flushers together.
@@ -170,8 +201,13 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         buffer.restarts() + fan_out.restarts() + flushers
     }
 
-    /// Actors that used up their restarts: what they did is no longer done.
+    /// Actors that used up their restarts: what they did is no longer done. In a child process all of
+    /// them.
     pub fn dead_actors(&self) -> u32 {
+        if self.is_forked() {
+            let actors = self.stages.lanes.len() + 2;
+            return u32::try_from(actors).unwrap_or(u32::MAX);
+        }
         self.lives.dead.load(std::sync::atomic::Ordering::Relaxed)
     }
 
@@ -182,10 +218,32 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             .lanes
             .iter()
             .find(|lane| lane.name() == provider);
-        if let Some(lane) = lane {
+        if let Some(lane) = lane.filter(|_| !self.is_forked()) {
             lane.set_paused(paused);
         }
         lane.is_some()
+    }
+
+    /// What can be said in a child process.
+    fn forked(&self) -> Report {
+        Report {
+            ledger: self.ledger(),
+            completion: Completion::Forked,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Drops nothing that a lost thread may have locked: what this process got of the engine stays where
+    /// it is.
+    fn leave(&mut self) {
+        std::mem::forget((
+            Arc::clone(&self.stages),
+            Arc::clone(&self.finale),
+            self.root.clone(),
+            std::mem::take(&mut self.last_alarm),
+        ));
+        self.watch.forget();
+        self.runtimes.forget();
     }
 
     fn end(&self, completion: Completion, reason: DropReason) -> Report {
@@ -204,16 +262,27 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         self.stages.ingress.close();
         let (asked, first) = self.finale.ask(timeout);
         if first {
-            let end = self.watch.overdue(asked.deadline());
             let (stages, finale) = (Arc::clone(&self.stages), Arc::clone(&self.finale));
             // without a thread to spare the runtime's timer is all there is
-            on_thread(move || {
-                if finale.wait_until(end).is_none() {
-                    overdue(&stages, &finale);
-                }
+            let armed = self.watch.when_overdue(asked.deadline(), move || {
+                overdue(&stages, &finale);
             });
+            *self
+                .last_alarm
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(armed);
         }
         asked
+    }
+
+    /// The deadline needs no keeper any more.
+    fn call_off(&self) {
+        let alarm = self
+            .last_alarm
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(alarm);
     }
 
     fn deadline_passed(&self) -> Completion {
@@ -254,6 +323,9 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
 
 impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
     fn drop(&mut self) {
+        if self.is_forked() {
+            return self.leave();
+        }
         if self.finale.report().is_none() {
             let left: u64 = self
                 .ledger()
@@ -271,9 +343,6 @@ impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
             }
         }
         // the actors see the report and stop
-        if let Some(own) = self.own.take() {
-            own.shutdown_background();
-        }
     }
 }
 

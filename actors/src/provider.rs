@@ -3,7 +3,8 @@
 //! A [`Provider`] does two things: it turns events into a request body ([`Provider::encode`]) and
 //! sends a body once ([`Provider::send`]). Everything else (queueing, merging, cutting, retries,
 //! waiting, isolation, counting) is the engine's. Both run on a task of their own, so a panic in
-//! either is one failed attempt and never takes a lane down.
+//! either is one failed attempt and never takes a lane down, and on a thread of their lane, so that one
+//! that blocks, spins or takes seconds to encode keeps nobody else waiting.
 
 use std::fmt;
 use std::future::Future;
@@ -44,8 +45,17 @@ pub trait Provider<E>: Send + Sync + 'static {
     ///
     /// `events` are exactly the events in `body`, in the order in which they were written (refused
     /// ones left out), for providers whose answers name events by index or id. Must not retry by
-    /// itself. The engine drops the future when its deadline passes. Must not block its thread: the
-    /// engine has few of its own, cannot stop what does not await, and other lanes may be delayed.
+    /// itself. The engine drops the future when its deadline passes.
+    ///
+    /// Runs on a tokio runtime that belongs to this provider's lane and has one thread, with timers and
+    /// I/O; what is spawned there lives as long as the engine. Must not block that thread: no other lane
+    /// notices, but this one stands still, its own deadlines included, for as long as the thread is
+    /// blocked, because the engine cannot stop what does not await. It is logged and shown in
+    /// [`LaneStatus::in_flight_for`](crate::LaneStatus::in_flight_for), and a thread that is still blocked
+    /// when the engine ends stays behind. Blocking work belongs into `tokio::task::spawn_blocking`.
+    ///
+    /// In an engine that is attached to a runtime of the application, attempts run there, and a provider
+    /// that blocks holds up whatever else does.
     fn send<'a>(&'a self, body: Bytes, events: Events<'a, E>) -> BoxFuture<'a, Outcome>;
 }
 

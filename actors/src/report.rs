@@ -29,6 +29,10 @@ pub enum Completion {
         /// Names of the providers in question.
         unsettled: Vec<String>,
     },
+    /// The process forked and this is the child: the engine and its threads stayed in the parent, where
+    /// they go on. What had no verdict at the fork, and what was tracked in the child, counts as dropped
+    /// here. Spawn an engine after the fork.
+    Forked,
     /// The engine's runtime was gone, or the engine was dropped, before the drain could run.
     Abandoned,
 }
@@ -57,6 +61,7 @@ impl fmt::Display for Report {
                 write!(f, "deadline passed after {:?}", self.elapsed)?;
                 write!(f, " (unsettled: {}): ", unsettled.join(", "))?;
             }
+            Completion::Forked => f.write_str("forked, the engine stayed in the parent: ")?,
             Completion::Abandoned => f.write_str("abandoned: ")?,
         }
         self.ledger.fmt(f)

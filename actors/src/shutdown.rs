@@ -14,6 +14,7 @@ use kameo::error::ActorStopReason;
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::message::{Context, Message};
 use kameo::supervision::{RestartPolicy, SupervisionStrategy};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -58,6 +59,8 @@ pub(crate) struct Engine<E: Send + Sync + 'static> {
     pub(crate) stages: Arc<Stages<E>>,
     pub(crate) lives: Arc<AllLives>,
     pub(crate) finale: Arc<Finale>,
+    /// Where the attempts of each lane run.
+    pub(crate) attempts: Vec<Handle>,
 }
 
 pub(crate) struct Shutdown<E: Send + Sync + 'static> {
@@ -118,8 +121,14 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
 
     async fn on_start(engine: Self::Args, me: ActorRef<Self>) -> Result<Self, Self::Error> {
         let mut flushers = Vec::with_capacity(engine.stages.lanes.len());
-        for (lane, lives) in engine.stages.lanes.iter().zip(&engine.lives.flushers) {
-            let args = (Arc::clone(lane), Arc::clone(lives));
+        let lanes = engine.stages.lanes.iter().zip(&engine.lives.flushers);
+        for ((lane, lives), attempts) in lanes.zip(&engine.attempts) {
+            let args = (
+                Arc::clone(&engine.stages),
+                Arc::clone(lane),
+                Arc::clone(lives),
+                attempts.clone(),
+            );
             flushers.push(supervised::<E, Flusher<E>>(&me, args).await);
         }
         let args = (

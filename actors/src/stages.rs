@@ -153,9 +153,23 @@ impl<E: Send + Sync + 'static> Stages<E> {
         while self.route_one() {}
     }
 
-    /// The accounts at this instant.
+    /// Whether this is the copy of an engine in a child process; see [`Ingress::is_forked`].
+    pub(crate) fn is_forked(&self) -> bool {
+        self.ingress.is_forked()
+    }
+
+    /// The accounts at this instant. In a child process, where nobody will deliver anything, what has no
+    /// verdict counts as dropped, and so does everything in a lane whose lock a lost thread may hold.
     pub(crate) fn ledger(&self) -> Ledger {
-        let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.ledger()).collect();
+        let forked = self.is_forked();
+        let read = |lane: &Arc<Lane<E>>| {
+            if forked {
+                lane.ledger_unless_locked()
+            } else {
+                lane.ledger()
+            }
+        };
+        let lanes: Vec<_> = self.lanes.iter().map(read).collect();
         let mut before_lanes = self.given_up.snapshot();
         before_lanes.merge(&self.ingress.dropped());
         let refused = self.ingress.refused();
@@ -166,6 +180,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 let upstream = accepted.saturating_sub(before_lanes.total() + offered);
                 ledger.dropped.merge(&before_lanes);
                 ledger.pending += upstream;
+                if forked {
+                    let lost = std::mem::take(&mut ledger.pending);
+                    ledger.dropped.add(DropReason::Forked, lost);
+                }
                 ledger
             })
             .collect();

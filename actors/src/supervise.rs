@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use kameo::actor::Actor;
+use kameo::mailbox::{MailboxReceiver, Signal};
 use tokio::time::Instant;
 
 /// Restarts within [`RESTART_WINDOW`] after which a child stays dead. The pause before work keeps a
@@ -60,11 +62,26 @@ pub(crate) struct Life {
 
 impl Life {
     /// Until when a restarted actor has to wait before it works; `None` once it may.
-    pub(crate) fn pause(&mut self, now: Instant) -> Option<Instant> {
+    fn pause(&mut self, now: Instant) -> Option<Instant> {
         if self.pausing && now >= self.resume_at {
             self.pausing = false;
         }
         self.pausing.then_some(self.resume_at)
+    }
+
+    /// Waits until a restarted actor may work. A signal that comes before that is for the caller to
+    /// return from its `next`; what follows waits as long as is left.
+    pub(crate) async fn wait_out<A: Actor>(
+        &mut self,
+        mailbox: &mut MailboxReceiver<A>,
+    ) -> Option<Option<Signal<A>>> {
+        while let Some(resume_at) = self.pause(Instant::now()) {
+            tokio::select! { biased;
+                signal = mailbox.recv() => return Some(signal),
+                () = tokio::time::sleep_until(resume_at) => {}
+            }
+        }
+        None
     }
 }
 

@@ -1,15 +1,14 @@
 //! Deadlines kept in real time, for when the engine's runtime cannot keep them itself.
 //!
-//! A provider that blocks every worker of a runtime blocks its timers too, and a runtime that nobody
-//! drives has none. A plain thread keeps the deadline then.
+//! Code of the application on the engine's runtime may block its timers, and an attached runtime that
+//! nobody drives has none. A plain thread keeps the deadline then.
 
-use std::convert::Infallible;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
+use crate::alarm::{Alarms, Armed};
 use crate::backoff::FOREVER;
 
 /// By how much an engine may miss its own deadline before somebody else acts.
@@ -17,16 +16,11 @@ const GRACE: Duration = Duration::from_millis(25);
 /// The same where the engine's clock may be paused, so that real time means little.
 const PAUSABLE_GRACE: Duration = Duration::from_secs(1);
 
-/// How far an engine's own timers can be relied on.
-#[derive(Clone, Copy, Debug)]
+/// Who acts when an engine's own timers do not.
+#[derive(Debug)]
 pub(crate) struct Watch {
     pausable: bool,
-}
-
-/// Keeps an alarm alive; dropping it calls the alarm off.
-pub(crate) struct Armed {
-    #[expect(dead_code, reason = "held for its drop")]
-    called_off: Option<mpsc::Sender<Infallible>>,
+    alarms: Alarms,
 }
 
 impl Watch {
@@ -34,33 +28,43 @@ impl Watch {
     pub(crate) fn of(runtime: &Handle) -> Self {
         Self {
             pausable: is_current_thread(runtime),
+            alarms: Alarms::new(),
         }
     }
 
+    /// Lets go of the alarms where their thread is not: in a child process.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(std::mem::replace(&mut self.alarms, Alarms::new()));
+    }
+
     /// When to act for an engine that should have ended at `deadline`.
-    pub(crate) fn overdue(self, deadline: Instant) -> Instant {
+    pub(crate) fn overdue(&self, deadline: Instant) -> Instant {
         deadline + if self.pausable { PAUSABLE_GRACE } else { GRACE }
     }
 
     /// Something to await that resolves when an answer due within `timeout` is overdue; never if no
     /// thread can be had.
-    pub(crate) fn alarm(self, timeout: Duration) -> (Armed, oneshot::Receiver<()>) {
+    pub(crate) fn alarm(&self, timeout: Duration) -> (Armed, oneshot::Receiver<()>) {
         let (ring, rings) = oneshot::channel();
         let caller_drives = || Handle::try_current().is_ok_and(|here| is_current_thread(&here));
         if self.pausable && caller_drives() {
-            return (Armed { called_off: None }, rings);
+            return (Armed::never(), rings);
         }
         let at = self.overdue(real_now() + timeout.min(FOREVER));
-        let (called_off, wait) = mpsc::channel();
-        let armed = on_thread(move || {
-            let left = at.saturating_duration_since(real_now());
-            if wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // the caller may have gone
-                let _ = ring.send(());
-            }
+        let armed = self.alarms.set(at, move || {
+            // the caller may have gone
+            let _ = ring.send(());
         });
-        let called_off = armed.then_some(called_off);
-        (Armed { called_off }, rings)
+        (armed, rings)
+    }
+
+    /// Does `action` when an engine that should have ended at `deadline` did not.
+    pub(crate) fn when_overdue(
+        &self,
+        deadline: Instant,
+        action: impl FnOnce() + Send + 'static,
+    ) -> Armed {
+        self.alarms.set(self.overdue(deadline), action)
     }
 }
 

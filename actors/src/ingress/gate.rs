@@ -19,6 +19,8 @@ use crate::sync::{AtomicU64, Ordering};
 const PARKED: u64 = 1;
 const CLOSED: u64 = 1 << 1;
 const GONE: u64 = 1 << 2;
+/// One of so many announcements is told to look after rare things.
+const LOOKS: u64 = 64;
 /// One announcement: the count sits above the flags and has 61 bits.
 const ONE: u64 = 1 << SHIFT;
 const SHIFT: u32 = 3;
@@ -31,6 +33,8 @@ pub(super) enum Duty {
     Wake,
     /// Empty the ring: the consumer has left for good.
     Sweep,
+    /// Nobody has to be woken; one push in [`LOOKS`] sees whether there still is anybody.
+    Look,
 }
 
 /// Count of announced events, and whether the consumer runs, is parked or is gone.
@@ -48,7 +52,8 @@ impl Gate {
     pub(super) fn announce(&self) -> Duty {
         // Release: whoever reads this count sees the push. Acquire: `wake_at` belongs to `PARKED`.
         let before = self.word.fetch_add(ONE, Ordering::AcqRel);
-        if before & (PARKED | CLOSED | GONE) == 0 {
+        let looks = (before >> SHIFT) % LOOKS == LOOKS - 1;
+        if before & (PARKED | CLOSED | GONE) == 0 && !looks {
             Duty::Nothing
         } else {
             self.duty(before)
@@ -64,6 +69,8 @@ impl Gate {
             && self.unpark()
         {
             Duty::Wake
+        } else if (before >> SHIFT) % LOOKS == LOOKS - 1 {
+            Duty::Look
         } else {
             Duty::Nothing
         }

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicU64;
 use self::gate::Gate;
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
+use crate::origin::Origin;
 use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
 
 pub(crate) use self::consume::Park;
@@ -45,6 +46,7 @@ pub(crate) struct Ingress<E> {
     consumer: Padded<Consumer>,
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
+    origin: Origin,
 }
 
 /// An event in the ring with the bytes it was charged.
@@ -75,7 +77,27 @@ impl<E> Ingress<E> {
             consumer: Padded::default(),
             refused: AtomicCounts::default(),
             dropped: AtomicCounts::default(),
+            origin: Origin::here(),
         }
+    }
+
+    /// Whether this is the copy of an engine in a child process, where nobody drains the ring. Found out
+    /// for the first time it is said once, and from then on everything is refused. Takes no lock and
+    /// leaves the ring alone: a thread that is gone may have been in the middle of either.
+    #[cold]
+    pub(crate) fn is_forked(&self) -> bool {
+        if !self.origin.is_elsewhere() {
+            return false;
+        }
+        if self.origin.note() {
+            self.closed.store(true, Ordering::Release);
+            self.gate.close();
+            tracing::error!(
+                "the process forked and the engine stayed in the parent; events are refused: spawn \
+                 the engine after fork"
+            );
+        }
+        true
     }
 
     /// Where the bytes of admitted events are charged.

@@ -38,6 +38,10 @@ impl<E> Ingress<E> {
         };
         let mut waiting = match self.offer(event, weight, limit) {
             Ok(()) => return Ok(()),
+            // nobody would ever make room
+            Err(event) if self.is_forked() => {
+                return Err(self.refuse(event, RefuseReason::Forked));
+            }
             Err(event) => Some(event),
         };
         let attempt = || {
@@ -105,7 +109,11 @@ impl<E> Ingress<E> {
     fn announce(&self) {
         match self.gate.announce() {
             Duty::Nothing => {}
+            Duty::Wake if self.is_forked() => {}
             Duty::Wake => self.consumer.wake.notify_one(),
+            Duty::Look => {
+                self.is_forked();
+            }
             Duty::Sweep => self.sweep(DropReason::Abandoned),
         }
     }
@@ -113,6 +121,9 @@ impl<E> Ingress<E> {
     /// Drops the oldest events of the ring until `event` fits.
     #[cold]
     fn push_evicting(&self, mut event: E, weight: u32, limit: Limit) -> Result<(), Refused<E>> {
+        if self.is_forked() {
+            return Err(self.refuse(event, RefuseReason::Forked));
+        }
         // Other producers may refill the ring meanwhile; the bound keeps the call finite.
         for _ in 0..self.ring.capacity() {
             let oldest = self.ring.pop();
@@ -132,6 +143,11 @@ impl<E> Ingress<E> {
     }
 
     fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
+        let reason = match reason {
+            RefuseReason::Full if self.is_forked() => RefuseReason::Forked,
+            RefuseReason::Closed if self.origin.is_known_to_be_elsewhere() => RefuseReason::Forked,
+            reason => reason,
+        };
         self.refused.add(reason, 1);
         Refused { event, reason }
     }

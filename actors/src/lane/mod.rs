@@ -19,7 +19,7 @@ mod status;
 mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -265,7 +265,24 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Counters, without what has not reached this lane; and how many events have.
     pub(crate) fn ledger(&self) -> (ProviderLedger, u64) {
-        let state = self.lock();
+        self.ledger_of(&self.lock())
+    }
+
+    /// The same without ever waiting: as if nothing had reached this lane, if it is locked.
+    pub(crate) fn ledger_unless_locked(&self) -> (ProviderLedger, u64) {
+        let unknown = || {
+            let name = self.name().to_owned();
+            let ledger = ProviderLedger {
+                name,
+                ..ProviderLedger::default()
+            };
+            (ledger, 0)
+        };
+        self.try_lock()
+            .map_or_else(unknown, |state| self.ledger_of(&state))
+    }
+
+    fn ledger_of(&self, state: &State<E>) -> (ProviderLedger, u64) {
         let counts = &state.counts;
         let ledger = ProviderLedger {
             name: self.name().to_owned(),
@@ -284,6 +301,13 @@ impl<E: Send + Sync + 'static> Lane<E> {
             .status(self.name(), now, self.options.concurrency)
     }
 
+    /// What is known in a child process, where the lane is closed whatever it was; `None` if it is locked.
+    pub(crate) fn status_after_fork(&self, now: Instant) -> Option<LaneStatus> {
+        let mut status = self.try_lock()?.status(self.name(), now);
+        status.state = LaneState::Closed;
+        Some(status)
+    }
+
     /// Counts the events that are really here, by walking everything.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn audit(&self) -> u64 {
@@ -298,6 +322,14 @@ impl<E: Send + Sync + 'static> Lane<E> {
         drop(state);
         drop(garbage);
         result
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State<E>>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<E>> {

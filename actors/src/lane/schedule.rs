@@ -109,6 +109,7 @@ impl<E> State<E> {
         self.flights.push(Flight {
             id: self.last_id,
             request,
+            since: now,
             task: None,
         });
         Next::Start(attempt)

@@ -41,6 +41,8 @@ pub struct LaneStatus {
     pub oldest_pending: Option<Duration>,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Age of the oldest of them. More than the attempt's timeout: the provider blocks its thread.
+    pub in_flight_for: Option<Duration>,
     /// Failed attempts since the last success.
     pub failures: u32,
     /// How long it has been failing.
@@ -88,6 +90,7 @@ impl<E> State<E> {
             pending_bytes: self.counts.pending_bytes,
             oldest_pending: self.oldest_since().map(ago),
             in_flight: self.flights.len(),
+            in_flight_for: self.flights.iter().map(|f| f.since).min().map(ago),
             failures: failing.map_or(0, |f| f.attempts),
             failing_for: failing.map(|f| ago(f.since)),
             last_success: self.last_success.map(ago),

@@ -8,6 +8,7 @@ mod consume;
 mod gate;
 mod policy;
 mod produce;
+mod queue;
 
 #[cfg(all(test, pg_loom))]
 mod models;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use self::gate::Gate;
+use self::queue::{Admitted, Queue};
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
-use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
+use crate::sync::{AtomicBool, Notify, Ordering, Padded};
 
 pub(crate) use self::consume::Park;
 pub(crate) use self::policy::IngressOptions;
@@ -34,23 +36,17 @@ pub(crate) use self::produce::Refused;
 ///
 /// Fields are grouped by who writes them: nobody, producers, the consumer, and almost nobody.
 pub(crate) struct Ingress<E> {
-    ring: Ring<Admitted<E>>,
+    queue: Queue<E>,
     budget: Arc<Budget>,
     overflow: Overflow,
     weigh: fn(&E) -> usize,
-    priority: fn(&E) -> Priority,
+    priority: Option<fn(&E) -> Priority>,
     /// Refuses early; the gate knows for certain.
     closed: AtomicBool,
     gate: Padded<Gate>,
     consumer: Padded<Consumer>,
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
-}
-
-/// An event in the ring with the bytes it was charged.
-struct Admitted<E> {
-    event: E,
-    weight: u32,
 }
 
 /// What the consumer writes.
@@ -65,7 +61,7 @@ struct Consumer {
 impl<E> Ingress<E> {
     pub(crate) fn new(options: &IngressOptions<E>) -> Self {
         Self {
-            ring: Ring::new(options.capacity.max(1)),
+            queue: Queue::new(options.capacity, options.overflow == Overflow::ByPriority),
             budget: Arc::new(Budget::new(options.max_bytes)),
             overflow: options.overflow,
             weigh: options.weigh,
@@ -85,12 +81,12 @@ impl<E> Ingress<E> {
 
     /// Events in the ring.
     pub(crate) fn len(&self) -> usize {
-        self.ring.len()
+        self.queue.len()
     }
 
     /// Events that the ring can hold.
     pub(crate) fn capacity(&self) -> usize {
-        self.ring.capacity()
+        self.queue.capacity()
     }
 
     /// Whether new events are refused for good.
@@ -125,7 +121,7 @@ impl<E> Ingress<E> {
 
     /// Gives up one event that was in the ring.
     fn discard(&self, admitted: Admitted<E>, reason: DropReason) {
-        let Admitted { event, weight } = admitted;
+        let Admitted { event, weight, .. } = admitted;
         self.dropped.add(reason, 1);
         self.budget.release(weight as usize);
         // Last, so that the accounts stand even if the event's own drop panics.
@@ -134,7 +130,7 @@ impl<E> Ingress<E> {
 
     /// Empties the ring.
     fn sweep(&self, reason: DropReason) {
-        while let Some(admitted) = self.ring.pop() {
+        while let Some(admitted) = self.queue.pop_least() {
             self.discard(admitted, reason);
         }
     }

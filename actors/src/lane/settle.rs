@@ -208,13 +208,12 @@ impl<E> Retry<'_, E> {
                 Verdict::Retry => *keep = true,
             }
         }
-        let before = request.weight();
-        self.state.garbage.extend(request.retain(&keep));
+        let before = request.retain(&keep);
+        self.state.let_go_but(before, &request.slices);
         let left = request.len();
         self.state.counts.delivered += delivered;
         self.state.counts.rejected.merge(&rejected);
         self.state.rejected.add(rejected.total());
-        self.state.forget(len - left, before - request.weight());
         if left > 0 {
             request.body = None;
             return self.later(request, None, Cause::new("partly refused"));

@@ -7,8 +7,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Flight, Next, Ready};
+use super::fresh::Fresh;
+use super::holdings::Holdings;
 use super::news::Tally;
-use super::request::{Request, cut, put_back, take};
+use super::request::{Request, cut};
 use super::size::LearnedSize;
 use crate::ledger::{Counts, DropReason, FilterReason, RejectReason};
 use crate::provider::{Cause, Encoded};
@@ -50,11 +52,13 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct State<E> {
     /// Never tried.
-    pub(super) fresh: VecDeque<Slice<E>>,
+    pub(super) fresh: Fresh<E>,
     /// Tried before: retries that wait, and parts of requests that were cut.
     pub(super) again: VecDeque<Request<E>>,
     pub(super) flights: Vec<Flight<E>>,
     pub(super) counts: LaneCounts,
+    /// The batches that everything above keeps alive.
+    pub(super) holdings: Holdings,
     pub(super) size: LearnedSize,
     pub(super) failing: Option<Failing>,
     pub(super) last_success: Option<Instant>,
@@ -75,10 +79,11 @@ pub(super) struct State<E> {
 impl<E> State<E> {
     pub(super) fn new(max_body: usize) -> Self {
         Self {
-            fresh: VecDeque::new(),
+            fresh: Fresh::default(),
             again: VecDeque::new(),
             flights: Vec::new(),
             counts: LaneCounts::default(),
+            holdings: Holdings::default(),
             size: LearnedSize::new(max_body),
             failing: None,
             last_success: None,
@@ -126,7 +131,7 @@ impl<E> State<E> {
             return self.start(request);
         }
         if self.flights.len() + self.again.len() < concurrency && !self.fresh.is_empty() {
-            let request = Request::new(take(&mut self.fresh, max_events));
+            let request = Request::new(self.fresh.take(max_events));
             return self.start(request);
         }
         let waiting = self
@@ -194,7 +199,9 @@ impl<E> State<E> {
         }
         let refused = rejected.total();
         if refused > 0 {
-            self.garbage.extend(request.retain(&keep));
+            let offered = request.retain(&keep);
+            self.holdings.reduce(&offered, &request.slices);
+            self.garbage.extend(offered);
         }
         let weight = before - request.weight();
         request.body = Some(encoded.body.clone());
@@ -214,7 +221,7 @@ impl<E> State<E> {
             return;
         }
         if self.again.is_empty() && since.is_none() {
-            put_back(&mut self.fresh, tail);
+            self.fresh.put_back(tail);
         } else {
             let rest = Request {
                 failing_since: since,
@@ -270,6 +277,7 @@ impl<E> State<E> {
         self.counts.dropped.add(reason, self.counts.pending);
         self.counts.pending = 0;
         self.counts.pending_bytes = 0;
+        self.holdings = Holdings::default();
         let (flights, tasks): (Vec<_>, Vec<_>) =
             self.flights.drain(..).map(|f| (f.request, f.task)).unzip();
         self.garbage.extend(std::mem::take(&mut self.fresh));
@@ -281,14 +289,27 @@ impl<E> State<E> {
 
     /// The events of `request` have left this lane.
     pub(super) fn let_go(&mut self, request: Request<E>) {
-        self.forget(request.len(), request.weight());
-        self.garbage.extend(request.slices);
+        self.let_go_of(request.slices);
     }
 
-    /// `events` of `weight` bytes have left this lane.
-    pub(super) fn forget(&mut self, events: usize, weight: usize) {
-        self.counts.pending -= events as u64;
-        self.counts.pending_bytes -= weight;
+    /// The events of `slices` have left this lane.
+    pub(super) fn let_go_of(&mut self, slices: Vec<Slice<E>>) {
+        for slice in &slices {
+            self.counts.pending -= slice.len() as u64;
+            self.counts.pending_bytes -= slice.weight();
+            self.holdings.release(slice);
+        }
+        self.garbage.extend(slices);
+    }
+
+    /// Of `before` this lane has only `kept` left.
+    pub(super) fn let_go_but(&mut self, before: Vec<Slice<E>>, kept: &[Slice<E>]) {
+        for slice in kept {
+            self.counts.pending += slice.len() as u64;
+            self.counts.pending_bytes += slice.weight();
+            self.holdings.hold(slice);
+        }
+        self.let_go_of(before);
     }
 
     pub(super) fn oldest(&self) -> Option<u64> {
@@ -304,6 +325,14 @@ impl<E> State<E> {
         let flights = self.flights.iter().flat_map(|f| &f.request.slices);
         let all = self.fresh.iter().chain(again).chain(flights);
         all.map(Slice::since).min()
+    }
+
+    /// Every slice that is here.
+    #[cfg(test)]
+    pub(super) fn walk(&self) -> impl Iterator<Item = &Slice<E>> {
+        let again = self.again.iter().flat_map(|request| &request.slices);
+        let flights = self.flights.iter().flat_map(|f| &f.request.slices);
+        self.fresh.iter().chain(again).chain(flights)
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::backoff::FOREVER;
 use crate::budget::{Budget, Charge};
+use crate::ingress::Priority;
 use crate::request::{Batch, Sealed};
 
 /// When a batch closes. Whichever is reached first.
@@ -45,15 +46,67 @@ impl BatchLimits {
     }
 }
 
+/// Events in a batch at most, whatever the limits say: their places are counted in 32 bits.
+const MOST_EVENTS: usize = u32::MAX as usize;
+
+/// Places reserved for a batch when its first event arrives.
+const MOST_RESERVED: usize = 256;
+
 /// Collects events and seals them into numbered batches. No runtime, no actor.
+///
+/// Normal and high events go into batches of their own, which are sealed together under one number:
+/// a lane that gives up the normal ones then really frees their memory.
 #[derive(Debug)]
 pub(crate) struct Accumulator<E> {
     limits: BatchLimits,
     budget: Arc<Budget>,
-    events: Vec<E>,
-    bytes: usize,
+    normal: Part<E>,
+    high: Part<E>,
     oldest: Option<Instant>,
     last_sealed: u64,
+}
+
+/// The events of one priority in what is being built.
+#[derive(Debug)]
+struct Part<E> {
+    events: Vec<E>,
+    /// Where each of them stands among all. Empty while there are events of one priority only.
+    places: Vec<u32>,
+    bytes: usize,
+}
+
+impl<E> Default for Part<E> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            places: Vec::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<E> Part<E> {
+    /// Writes down that the events so far stand first, in order.
+    fn place_all(&mut self) {
+        self.places = (0..).take(self.events.len()).collect();
+    }
+
+    fn seal(&mut self, number: u64, since: Instant, budget: &Arc<Budget>) -> Option<Batch<E>> {
+        let Self {
+            events,
+            places,
+            bytes,
+        } = std::mem::take(self);
+        if events.is_empty() {
+            return None;
+        }
+        let batch = Batch::new(number, events, since, Charge::adopt(budget, bytes));
+        Some(if places.is_empty() {
+            batch
+        } else {
+            batch.placed(places)
+        })
+    }
 }
 
 impl<E> Accumulator<E> {
@@ -61,8 +114,8 @@ impl<E> Accumulator<E> {
         Self {
             limits,
             budget,
-            events: Vec::new(),
-            bytes: 0,
+            normal: Part::default(),
+            high: Part::default(),
             oldest: None,
             last_sealed: 0,
         }
@@ -73,19 +126,35 @@ impl<E> Accumulator<E> {
         &mut self,
         event: E,
         weight: usize,
+        priority: Priority,
         now: Instant,
         out: &mut VecDeque<Sealed<E>>,
     ) {
-        if !self.events.is_empty() && self.bytes + weight > self.limits.max_bytes {
+        if self.len() > 0 && self.bytes() + weight > self.limits.max_bytes {
             out.extend(self.seal());
         }
-        if self.events.is_empty() {
-            self.events.reserve_exact(self.limits.max_events.min(256));
+        let place = self.len();
+        let (mine, other) = match priority {
+            Priority::Normal => (&mut self.normal, &mut self.high),
+            Priority::High => (&mut self.high, &mut self.normal),
+        };
+        if place == 0 {
+            mine.events
+                .reserve_exact(self.limits.max_events.min(MOST_RESERVED));
             self.oldest = Some(now);
         }
-        self.events.push(event);
-        self.bytes += weight;
-        if self.events.len() >= self.limits.max_events || self.bytes >= self.limits.max_bytes {
+        if !other.events.is_empty() {
+            if other.places.is_empty() {
+                other.place_all();
+            }
+            // it fits: a batch of that many was closed before
+            mine.places.push(u32::try_from(place).unwrap_or(u32::MAX));
+        }
+        mine.events.push(event);
+        mine.bytes += weight;
+        if self.len() >= self.limits.max_events.min(MOST_EVENTS)
+            || self.bytes() >= self.limits.max_bytes
+        {
             out.extend(self.seal());
         }
     }
@@ -93,11 +162,15 @@ impl<E> Accumulator<E> {
     /// Closes the batch being built, if it holds anything.
     pub(crate) fn seal(&mut self) -> Option<Sealed<E>> {
         let since = self.oldest.take()?;
-        let events = std::mem::take(&mut self.events);
-        let charge = Charge::adopt(&self.budget, std::mem::take(&mut self.bytes));
         self.last_sealed += 1;
-        let batch = Batch::new(self.last_sealed, events, since, charge);
-        Some(Sealed::whole(batch))
+        let normal = self.normal.seal(self.last_sealed, since, &self.budget);
+        let high = self.high.seal(self.last_sealed, since, &self.budget);
+        match (normal, high) {
+            (Some(normal), Some(high)) => Some(Sealed::apart(normal, high)),
+            (Some(normal), None) => Some(Sealed::whole(normal)),
+            (None, Some(high)) => Some(Sealed::whole(high).urgent()),
+            (None, None) => None,
+        }
     }
 
     /// Seals if the oldest event has reached its age.
@@ -119,15 +192,21 @@ impl<E> Accumulator<E> {
         self.last_sealed
     }
 
-    #[cfg(any(test, feature = "testing"))]
+    /// Events in the batch being built.
     pub(crate) fn len(&self) -> usize {
-        self.events.len()
+        self.normal.events.len() + self.high.events.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.normal.bytes + self.high.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NORMAL: Priority = Priority::Normal;
 
     fn accumulator(max_events: usize, max_bytes: usize) -> (Accumulator<u64>, Arc<Budget>) {
         let budget = Arc::new(Budget::new(1 << 20));
@@ -151,7 +230,7 @@ mod tests {
         let mut out = VecDeque::new();
         for n in 0..7 {
             assert!(budget.try_charge(10));
-            acc.push(n, 10, Instant::now(), &mut out);
+            acc.push(n, 10, NORMAL, Instant::now(), &mut out);
         }
         assert_eq!(sizes(&out), [(1, 3, 30), (2, 3, 30)]);
         assert_eq!((acc.len(), acc.last_sealed()), (1, 2));
@@ -163,7 +242,7 @@ mod tests {
         let mut out = VecDeque::new();
         for (n, weight) in [(1, 20), (2, 20), (3, 20), (4, 500), (5, 1)] {
             assert!(budget.try_charge(weight));
-            acc.push(n, weight, Instant::now(), &mut out);
+            acc.push(n, weight, NORMAL, Instant::now(), &mut out);
         }
         assert_eq!(sizes(&out), [(1, 2, 40), (2, 1, 20), (3, 1, 500)]);
         assert_eq!(acc.len(), 1);
@@ -175,8 +254,8 @@ mod tests {
         let mut out = VecDeque::new();
         let start = Instant::now();
         assert!(budget.try_charge(2));
-        acc.push(1, 1, start, &mut out);
-        acc.push(2, 1, start + Duration::from_secs(4), &mut out);
+        acc.push(1, 1, NORMAL, start, &mut out);
+        acc.push(2, 1, NORMAL, start + Duration::from_secs(4), &mut out);
         assert_eq!(acc.due(), Some(start + Duration::from_secs(5)));
         assert!(
             acc.seal_if_due(start + Duration::from_millis(4999))
@@ -196,7 +275,7 @@ mod tests {
         let mut acc = Accumulator::new(BatchLimits::new(2, Duration::MAX), Arc::clone(&budget));
         assert!(budget.try_charge(1));
         let now = Instant::now();
-        acc.push(1, 1, now, &mut VecDeque::new());
+        acc.push(1, 1, NORMAL, now, &mut VecDeque::new());
         assert!(acc.due().is_some_and(|due| due > now) && acc.seal_if_due(now).is_none());
     }
 
@@ -205,7 +284,7 @@ mod tests {
         let (mut acc, budget) = accumulator(1, 1000);
         let mut out = VecDeque::new();
         assert!(budget.try_charge(30));
-        acc.push(1, 30, Instant::now(), &mut out);
+        acc.push(1, 30, NORMAL, Instant::now(), &mut out);
         let second = out.front().map(|sealed| sealed.slices.clone());
         out.clear();
         assert_eq!(budget.used(), 30);

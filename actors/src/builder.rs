@@ -82,7 +82,9 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         self
     }
 
-    /// How important an event is, for [`Overflow::ByPriority`]. Default: all alike.
+    /// How important an event is, for [`Overflow::ByPriority`], at the engine or at a lane. Called at
+    /// most once for an event, on the thread that sends it; a panic in it counts as normal. Default:
+    /// all alike.
     #[must_use]
     pub fn priority(mut self, priority: fn(&E) -> Priority) -> Self {
         self.priority = priority;
@@ -142,17 +144,20 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         let mut batch = self.batch;
         batch.max_events = batch.max_events.max(1);
         batch.max_bytes = batch.max_bytes.min(share / 4).max(1);
+        let by_priority = |(_, lane): &(_, LaneOptions)| lane.overflow == Overflow::ByPriority;
+        let prioritise =
+            self.overflow == Overflow::ByPriority || self.lanes.iter().any(by_priority);
         let ingress = Ingress::new(&IngressOptions {
             capacity: self.queue_capacity,
             max_bytes: self.max_bytes,
             overflow: self.overflow,
             weigh: self.weigh,
-            priority: self.priority,
+            priority: prioritise.then_some(self.priority),
         });
         let lanes = self
             .lanes
             .into_iter()
-            .map(|(provider, options)| Lane::new(provider, options, share, self.priority))
+            .map(|(provider, options)| Lane::new(provider, options, share))
             .collect::<Vec<_>>();
         let lives = Arc::new(AllLives::new(lanes.len()));
         let stages = Arc::new(Stages::new(ingress, batch, lanes));

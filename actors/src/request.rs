@@ -1,5 +1,6 @@
 //! Sealed batches, slices of them, and the view of a request that providers get.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Batch<E> {
     pub(crate) weight: usize,
     /// When its oldest event was taken off the ring.
     pub(crate) since: Instant,
+    /// Where each event stood in what was sealed together, ascending. `None`: nothing else was.
+    places: Option<Box<[u32]>>,
     #[expect(dead_code, reason = "held for its drop")]
     charge: Charge,
 }
@@ -28,7 +31,24 @@ impl<E> Batch<E> {
             events: events.into_boxed_slice(),
             weight: charge.bytes(),
             since,
+            places: None,
             charge,
+        }
+    }
+
+    /// This batch as one of several that were sealed under one number; `places` has one entry for
+    /// each event.
+    pub(crate) fn placed(mut self, places: Vec<u32>) -> Self {
+        debug_assert_eq!(places.len(), self.events.len(), "a place for each event");
+        self.places = Some(places.into_boxed_slice());
+        self
+    }
+
+    /// The place of the event at `index` in what was sealed together.
+    fn place(&self, index: usize) -> usize {
+        match &self.places {
+            Some(places) => places.get(index).map_or(usize::MAX, |&at| at as usize),
+            None => index,
         }
     }
 
@@ -57,10 +77,31 @@ impl<E> Sealed<E> {
         }
     }
 
+    /// Two batches with one number that were sealed together, for every lane. What is urgent has an
+    /// `Arc` of its own, so that dropping the rest frees the memory of the rest.
+    pub(crate) fn apart(normal: Batch<E>, urgent: Batch<E>) -> Self {
+        let mut sealed = Self::whole(normal);
+        sealed.slices.push(Slice::whole(Arc::new(urgent)).urgent());
+        sealed
+    }
+
+    /// Everything in it outlives others.
+    pub(crate) fn urgent(mut self) -> Self {
+        self.slices = self.slices.into_iter().map(Slice::urgent).collect();
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slices.iter().map(Slice::len).sum()
     }
 }
+
+/// Tells batches apart that are held at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BatchId(usize);
+
+/// A position in the order of what was taken in: the number of a sealing, and the place in it.
+pub(crate) type Place = (u64, usize);
 
 /// Neighbouring events of one batch.
 #[derive(Debug)]
@@ -91,8 +132,39 @@ impl<E> Slice<E> {
         }
     }
 
+    /// The same, to outlive others.
+    pub(crate) fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.range.len()
+    }
+
+    /// Which batch this is a part of. Means nothing once nobody holds that batch any more.
+    pub(crate) fn id(&self) -> BatchId {
+        BatchId(Arc::as_ptr(&self.batch).addr())
+    }
+
+    /// Where its first event stands in the order of what was taken in.
+    pub(crate) fn place(&self) -> Place {
+        (self.number(), self.batch.place(self.range.start))
+    }
+
+    /// How many of its events, from the first on, stand before `place`.
+    pub(crate) fn before(&self, place: Place) -> usize {
+        match self.number().cmp(&place.0) {
+            Ordering::Less => self.len(),
+            Ordering::Greater => 0,
+            Ordering::Equal => match &self.batch.places {
+                Some(places) => {
+                    let mine = places.get(self.range.clone()).unwrap_or_default();
+                    mine.partition_point(|&at| (at as usize) < place.1)
+                }
+                None => place.1.saturating_sub(self.range.start).min(self.len()),
+            },
+        }
     }
 
     /// When the oldest event of the batch was taken off the ring.

@@ -82,8 +82,8 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 due: None,
             };
         }
-        let drained = self.ingress.drain(max, |event, weight| {
-            accumulator.push(event, weight, now, outbox);
+        let drained = self.ingress.drain(max, |event, weight, priority| {
+            accumulator.push(event, weight, priority, now, outbox);
         });
         outbox.extend(accumulator.seal_if_due(now));
         if drained == 0 && self.ingress.budget().room().is_awaited() {

@@ -12,12 +12,16 @@ mod model;
 #[cfg(pg_loom)]
 pub(crate) use self::model::{Notify, Ring};
 #[cfg(pg_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 #[cfg(not(pg_loom))]
 pub(crate) use crossbeam_queue::ArrayQueue as Ring;
 #[cfg(not(pg_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 #[cfg(not(pg_loom))]
 pub(crate) use tokio::sync::Notify;
 

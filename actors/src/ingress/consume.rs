@@ -1,9 +1,11 @@
 //! The consumer's side: one at a time, and a successor can go on where it stopped.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Admitted, Ingress};
+use super::Ingress;
+use super::policy::Priority;
 use crate::ledger::DropReason;
 
 /// How long a consumer that found too little to do wants to be left alone.
@@ -16,20 +18,22 @@ pub(crate) enum Park {
 }
 
 impl<E> Ingress<E> {
-    /// Hands up to `max` events, oldest first, with their weights to `sink`; how many there were.
+    /// Hands up to `max` events, oldest first, with their weights and priorities to `sink`; how many
+    /// there were.
     ///
     /// The bytes stay charged: they are the sink's to release. A panic in `sink` loses the event it was
     /// given, which counts as drained, and nothing else. A call while another one drains does nothing.
-    pub(crate) fn drain(&self, max: usize, mut sink: impl FnMut(E, usize)) -> usize {
+    pub(crate) fn drain(&self, max: usize, mut sink: impl FnMut(E, usize, Priority)) -> usize {
         let Some(mut turn) = Turn::take(self) else {
             return 0;
         };
         while turn.taken < max {
-            let Some(Admitted { event, weight }) = self.ring.pop() else {
+            let Some(admitted) = self.queue.pop() else {
                 break;
             };
             turn.count();
-            sink(event, weight as usize);
+            let priority = admitted.priority();
+            sink(admitted.event, admitted.weight as usize, priority);
         }
         turn.taken
     }
@@ -43,7 +47,7 @@ impl<E> Ingress<E> {
             Park::Idle => 1,
             Park::Linger { threshold } => threshold,
         };
-        self.gate.park(threshold, || self.ring.len())
+        self.gate.park(threshold, || self.queue.len())
     }
 
     /// Resolves when a producer or [`Ingress::close`] wakes the consumer; sometimes for nothing.
@@ -69,7 +73,7 @@ impl<E> Ingress<E> {
     /// False: not closed, or there is more to drain. After true, an event of a push that had begun
     /// before the close is dropped as abandoned by its own producer.
     pub(crate) fn try_finish(&self) -> bool {
-        self.gate.leave_if(|| self.ring.is_empty())
+        self.gate.leave_if(|| self.queue.is_empty())
     }
 
     /// Leaves for good: closes, and counts what is left in the ring as dropped for `reason`.
@@ -104,6 +108,11 @@ impl<'a, E> Turn<'a, E> {
 impl<E> Drop for Turn<'_, E> {
     fn drop(&mut self) {
         self.ingress.consumer.busy.store(false, Ordering::Release);
+        if self.ingress.queue.looks_ahead() && self.ingress.gate.is_gone() {
+            // what was put back meanwhile was in nobody's reach for the sweep of `finish`
+            let sweep = || self.ingress.sweep(DropReason::Abandoned);
+            let _ = catch_unwind(AssertUnwindSafe(sweep));
+        }
         if self.taken > 0 {
             self.ingress.budget.room().freed();
         }

@@ -127,6 +127,13 @@ impl Gate {
                 .is_ok()
     }
 
+    /// Whether the consumer has left for good. If not, whoever makes it leave sees all that this
+    /// thread did before.
+    pub(super) fn is_gone(&self) -> bool {
+        // a read-modify-write, to stand in the one order of the word's changes
+        self.word.fetch_or(0, Ordering::AcqRel) & GONE != 0
+    }
+
     /// How many events were announced.
     pub(super) fn announced(&self) -> u64 {
         self.word.load(Ordering::Acquire) >> SHIFT

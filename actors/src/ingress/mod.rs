@@ -8,6 +8,7 @@ mod consume;
 mod gate;
 mod policy;
 mod produce;
+mod queue;
 
 #[cfg(all(test, pg_loom))]
 mod models;
@@ -20,10 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use self::gate::Gate;
+use self::queue::{Admitted, Queue};
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
 use crate::origin::Origin;
-use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
+use crate::sync::{AtomicBool, Notify, Ordering, Padded};
 
 pub(crate) use self::consume::Park;
 pub(crate) use self::policy::IngressOptions;
@@ -35,11 +37,11 @@ pub(crate) use self::produce::Refused;
 ///
 /// Fields are grouped by who writes them: nobody, producers, the consumer, and almost nobody.
 pub(crate) struct Ingress<E> {
-    ring: Ring<Admitted<E>>,
+    queue: Queue<E>,
     budget: Arc<Budget>,
     overflow: Overflow,
     weigh: fn(&E) -> usize,
-    priority: fn(&E) -> Priority,
+    priority: Option<fn(&E) -> Priority>,
     /// Refuses early; the gate knows for certain.
     closed: AtomicBool,
     gate: Padded<Gate>,
@@ -47,12 +49,6 @@ pub(crate) struct Ingress<E> {
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
     origin: Origin,
-}
-
-/// An event in the ring with the bytes it was charged.
-struct Admitted<E> {
-    event: E,
-    weight: u32,
 }
 
 /// What the consumer writes.
@@ -67,7 +63,7 @@ struct Consumer {
 impl<E> Ingress<E> {
     pub(crate) fn new(options: &IngressOptions<E>) -> Self {
         Self {
-            ring: Ring::new(options.capacity.max(1)),
+            queue: Queue::new(options.capacity, options.overflow == Overflow::ByPriority),
             budget: Arc::new(Budget::new(options.max_bytes)),
             overflow: options.overflow,
             weigh: options.weigh,
@@ -107,12 +103,12 @@ impl<E> Ingress<E> {
 
     /// Events in the ring.
     pub(crate) fn len(&self) -> usize {
-        self.ring.len()
+        self.queue.len()
     }
 
     /// Events that the ring can hold.
     pub(crate) fn capacity(&self) -> usize {
-        self.ring.capacity()
+        self.queue.capacity()
     }
 
     /// Whether new events are refused for good.
@@ -147,7 +143,7 @@ impl<E> Ingress<E> {
 
     /// Gives up one event that was in the ring.
     fn discard(&self, admitted: Admitted<E>, reason: DropReason) {
-        let Admitted { event, weight } = admitted;
+        let Admitted { event, weight, .. } = admitted;
         self.dropped.add(reason, 1);
         self.budget.release(weight as usize);
         // Last, so that the accounts stand even if the event's own drop panics.
@@ -156,7 +152,7 @@ impl<E> Ingress<E> {
 
     /// Empties the ring.
     fn sweep(&self, reason: DropReason) {
-        while let Some(admitted) = self.ring.pop() {
+        while let Some(admitted) = self.queue.pop_least() {
             self.discard(admitted, reason);
         }
     }

@@ -13,12 +13,14 @@ pub enum Overflow {
     /// ring are never dropped for it; if they hold all the room, the new event is refused.
     DropOldest,
     /// Keeps an eighth of the ring and of the ceiling for [`Priority::High`]: normal events are refused
-    /// above seven eighths. A high event that finds everything full drops the oldest events of the
-    /// ring, whatever their priority.
+    /// above seven eighths. A high event that finds everything full drops the oldest normal events of
+    /// the ring, and the oldest high ones only when there is no normal one. Takes memory for a ring for
+    /// each priority.
     ByPriority,
 }
 
-/// How much an event matters when there is little room. Looked at only under [`Overflow::ByPriority`].
+/// How much an event matters when there is little room. Looked at only under [`Overflow::ByPriority`],
+/// of the engine or of a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Priority {
@@ -38,8 +40,8 @@ pub(crate) struct IngressOptions<E> {
     pub(crate) overflow: Overflow,
     /// The bytes that an event holds.
     pub(crate) weigh: fn(&E) -> usize,
-    /// Called under [`Overflow::ByPriority`] only.
-    pub(crate) priority: fn(&E) -> Priority,
+    /// Asked once for an event, if anybody wants to know.
+    pub(crate) priority: Option<fn(&E) -> Priority>,
 }
 
 /// What one event may use up.
@@ -53,12 +55,7 @@ pub(super) struct Limit {
 
 impl Overflow {
     /// The limit of an event. Never zero places, so that waiting for room ends.
-    pub(super) fn limit(
-        self,
-        priority: impl FnOnce() -> Priority,
-        capacity: usize,
-        ceiling: usize,
-    ) -> Limit {
+    pub(super) fn limit(self, priority: Priority, capacity: usize, ceiling: usize) -> Limit {
         let all = Limit {
             places: capacity,
             bytes: ceiling,
@@ -70,7 +67,7 @@ impl Overflow {
                 evicts: true,
                 ..all
             },
-            Self::ByPriority => match priority() {
+            Self::ByPriority => match priority {
                 Priority::High => Limit {
                     evicts: true,
                     ..all

@@ -1,8 +1,10 @@
 //! The producers' side: any thread, any number, no runtime.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Ingress;
 use super::gate::Duty;
-use super::policy::Limit;
-use super::{Admitted, Ingress};
+use super::policy::{Limit, Priority};
 use crate::ledger::{DropReason, RefuseReason};
 use crate::sync::Ordering;
 
@@ -13,16 +15,24 @@ pub(crate) struct Refused<E> {
     pub(crate) reason: RefuseReason,
 }
 
+/// What is known of an event that asks for room.
+#[derive(Clone, Copy, Debug)]
+struct Admission {
+    weight: u32,
+    priority: Priority,
+    limit: Limit,
+}
+
 impl<E> Ingress<E> {
     /// Takes an event in, or gives it back at once. Never blocks, locks, allocates or needs a runtime.
     pub(crate) fn try_push(&self, event: E) -> Result<(), Refused<E>> {
-        let (weight, limit) = match self.inspect(&event) {
+        let admission = match self.inspect(&event) {
             Ok(known) => known,
             Err(reason) => return Err(self.refuse(event, reason)),
         };
-        match self.offer(event, weight, limit) {
+        match self.offer(event, admission) {
             Ok(()) => Ok(()),
-            Err(event) if limit.evicts => self.push_evicting(event, weight, limit),
+            Err(event) if admission.limit.evicts => self.push_evicting(event, admission),
             Err(event) => Err(self.refuse(event, RefuseReason::Full)),
         }
     }
@@ -32,11 +42,11 @@ impl<E> Ingress<E> {
     /// Never evicts, whatever the overflow policy. Works on any executor. Dropping the future drops the
     /// event, which then counts as neither accepted nor refused.
     pub(crate) async fn push_wait(&self, event: E) -> Result<(), Refused<E>> {
-        let (weight, limit) = match self.inspect(&event) {
+        let admission = match self.inspect(&event) {
             Ok(known) => known,
             Err(reason) => return Err(self.refuse(event, reason)),
         };
-        let mut waiting = match self.offer(event, weight, limit) {
+        let mut waiting = match self.offer(event, admission) {
             Ok(()) => return Ok(()),
             // nobody would ever make room
             Err(event) if self.is_forked() => {
@@ -49,7 +59,7 @@ impl<E> Ingress<E> {
             if self.is_closed() {
                 return Some(Err(self.refuse(event, RefuseReason::Closed)));
             }
-            match self.offer(event, weight, limit) {
+            match self.offer(event, admission) {
                 Ok(()) => Some(Ok(())),
                 Err(event) => {
                     waiting = Some(event);
@@ -60,49 +70,63 @@ impl<E> Ingress<E> {
         self.budget.room().until(attempt).await
     }
 
-    /// The weight and the limit of an event, or why it cannot be taken in.
-    fn inspect(&self, event: &E) -> Result<(u32, Limit), RefuseReason> {
+    /// What an event may use up, or why it cannot be taken in.
+    fn inspect(&self, event: &E) -> Result<Admission, RefuseReason> {
         // Relaxed: a push that does not see a close which happens at the same time is dealt with by
         // the gate.
         if self.closed.load(Ordering::Relaxed) {
             return Err(RefuseReason::Closed);
         }
         let weight = (self.weigh)(event);
-        let priority = || (self.priority)(event);
+        let priority = self.priority_of(event);
         let limit = self
             .overflow
-            .limit(priority, self.ring.capacity(), self.budget.ceiling());
+            .limit(priority, self.queue.capacity(), self.budget.ceiling());
         match u32::try_from(weight) {
-            Ok(narrow) if weight <= limit.bytes => Ok((narrow, limit)),
+            Ok(weight) if weight as usize <= limit.bytes => Ok(Admission {
+                weight,
+                priority,
+                limit,
+            }),
             _ => Err(RefuseReason::TooLarge),
         }
     }
 
+    /// A priority function that panics must not take the caller along.
+    fn priority_of(&self, event: &E) -> Priority {
+        let Some(priority) = self.priority else {
+            return Priority::Normal;
+        };
+        catch_unwind(AssertUnwindSafe(|| priority(event))).unwrap_or_else(|panic| {
+            discard_panic(panic);
+            Priority::Normal
+        })
+    }
+
     /// Takes an event in if there is room for it.
-    fn offer(&self, event: E, weight: u32, limit: Limit) -> Result<(), E> {
+    fn offer(&self, event: E, admission: Admission) -> Result<(), E> {
+        let Admission {
+            weight,
+            priority,
+            limit,
+        } = admission;
         // Looking first keeps a producer from pushing into a full ring, where it would spin until a
         // consumer that was preempted in the middle of a pop goes on; and it keeps one who waits for a
         // place from waking itself by giving the charge back.
-        if self.is_full_for(limit) || !self.budget.try_charge_within(weight as usize, limit.bytes) {
+        if self.queue.is_full(limit.places)
+            || !self.budget.try_charge_within(weight as usize, limit.bytes)
+        {
             return Err(event);
         }
-        match self.ring.push(Admitted { event, weight }) {
+        match self.queue.push(event, weight, priority) {
             Ok(()) => {
                 self.announce();
                 Ok(())
             }
-            Err(admitted) => {
+            Err(event) => {
                 self.budget.release(weight as usize);
-                Err(admitted.event)
+                Err(event)
             }
-        }
-    }
-
-    fn is_full_for(&self, limit: Limit) -> bool {
-        if limit.places == self.ring.capacity() {
-            self.ring.is_full()
-        } else {
-            self.ring.len() >= limit.places
         }
     }
 
@@ -118,20 +142,20 @@ impl<E> Ingress<E> {
         }
     }
 
-    /// Drops the oldest events of the ring until `event` fits.
+    /// Drops the least wanted events of the ring until `event` fits.
     #[cold]
-    fn push_evicting(&self, mut event: E, weight: u32, limit: Limit) -> Result<(), Refused<E>> {
+    fn push_evicting(&self, mut event: E, admission: Admission) -> Result<(), Refused<E>> {
         if self.is_forked() {
             return Err(self.refuse(event, RefuseReason::Forked));
         }
         // Other producers may refill the ring meanwhile; the bound keeps the call finite.
-        for _ in 0..self.ring.capacity() {
-            let oldest = self.ring.pop();
-            let was_empty = oldest.is_none();
-            if let Some(oldest) = oldest {
-                self.discard(oldest, DropReason::Overflow);
+        for _ in 0..self.queue.capacity() {
+            let least = self.queue.pop_least();
+            let was_empty = least.is_none();
+            if let Some(least) = least {
+                self.discard(least, DropReason::Overflow);
             }
-            match self.offer(event, weight, limit) {
+            match self.offer(event, admission) {
                 Ok(()) => return Ok(()),
                 Err(back) => event = back,
             }
@@ -150,5 +174,12 @@ impl<E> Ingress<E> {
         };
         self.refused.add(reason, 1);
         Refused { event, reason }
+    }
+}
+
+/// Drops what user code panicked with, which is user code as well: it may panic again.
+fn discard_panic(panic: Box<dyn std::any::Any + Send>) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(worse);
     }
 }

@@ -20,13 +20,13 @@ fn ingress(capacity: usize, max_bytes: usize, overflow: Overflow) -> Arc<Ingress
         max_bytes,
         overflow,
         weigh: |number| (number % 4) as usize + 1,
-        priority: |number| {
+        priority: Some(|number| {
             if number % 8 == 0 {
                 Priority::High
             } else {
                 Priority::Normal
             }
-        },
+        }),
     }))
 }
 
@@ -45,7 +45,7 @@ async fn consume(ingress: Arc<Ingress<u64>>, threshold: usize) -> Vec<u64> {
     let mut worked = false;
     while !ingress.try_finish() {
         let mut bytes = 0;
-        let drained = ingress.drain(64, |event, weight| {
+        let drained = ingress.drain(64, |event, weight, _| {
             events.push(event);
             bytes += weight;
         });
@@ -206,7 +206,7 @@ fn what_a_reader_sees_meanwhile_never_contradicts_itself() {
         });
         let consumer = scope.spawn(|| {
             while !ingress.try_finish() {
-                ingress.drain(16, |_, weight| ingress.budget().release(weight));
+                ingress.drain(16, |_, weight, _| ingress.budget().release(weight));
                 std::thread::yield_now();
             }
         });

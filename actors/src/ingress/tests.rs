@@ -21,13 +21,13 @@ fn options(capacity: usize, max_bytes: usize, overflow: Overflow) -> IngressOpti
         max_bytes,
         overflow,
         weigh: |&(weight, _)| weight,
-        priority: |&(_, high)| {
+        priority: Some(|&(_, high)| {
             if high {
                 Priority::High
             } else {
                 Priority::Normal
             }
-        },
+        }),
     }
 }
 
@@ -46,7 +46,7 @@ fn reason(result: Result<(), Refused<Parcel>>) -> Option<RefuseReason> {
 /// Drains everything and releases its bytes; the weights in order.
 fn settle(ingress: &Ingress<Parcel>) -> Vec<usize> {
     let mut weights = Vec::new();
-    ingress.drain(usize::MAX, |_, weight| weights.push(weight));
+    ingress.drain(usize::MAX, |_, weight, _| weights.push(weight));
     for &weight in &weights {
         ingress.budget().release(weight);
     }
@@ -78,7 +78,7 @@ fn events_come_out_in_order_with_their_weights_and_stay_charged() {
     }
     let mut out = Vec::new();
     assert_eq!(
-        ingress.drain(2, |(event, _), weight| out.push((event, weight))),
+        ingress.drain(2, |(event, _), weight, _| out.push((event, weight))),
         2
     );
     assert_eq!(out, [(1, 1), (2, 2)]);
@@ -118,7 +118,7 @@ fn bytes_are_refused_above_the_ceiling_until_they_are_released() {
         Some(RefuseReason::Full)
     );
     ingress.try_push((4, false)).unwrap();
-    let drained = ingress.drain(10, |_, _| {});
+    let drained = ingress.drain(10, |_, _, _| {});
     assert_eq!(
         reason(ingress.try_push((1, false))),
         Some(RefuseReason::Full),
@@ -197,7 +197,7 @@ fn drop_oldest_drops_as_many_as_the_bytes_of_the_new_one_need() {
 fn drop_oldest_refuses_when_the_bytes_are_held_outside_the_ring() {
     let ingress = ingress(10, 10, Overflow::DropOldest);
     ingress.try_push((8, false)).unwrap();
-    ingress.drain(1, |_, _| {});
+    ingress.drain(1, |_, _, _| {});
     ingress.try_push((2, false)).unwrap();
     assert_eq!(
         reason(ingress.try_push((3, false))),
@@ -372,7 +372,7 @@ fn a_sink_that_panics_loses_one_event_and_the_next_consumer_goes_on() {
     for weight in [1, 2, 3] {
         ingress.try_push((weight, false)).unwrap();
     }
-    let crash = || ingress.drain(9, |_, weight| assert_ne!(weight, 2, "crash"));
+    let crash = || ingress.drain(9, |_, weight, _| assert_ne!(weight, 2, "crash"));
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(crash)).unwrap_err();
     assert_eq!(ingress.drained(), 2);
     ingress.unpark();
@@ -386,7 +386,7 @@ fn a_second_drain_at_the_same_time_gets_nothing() {
     ingress.try_push((1, false)).unwrap();
     ingress.try_push((1, false)).unwrap();
     let inner = Cell::new(usize::MAX);
-    let taken = ingress.drain(1, |_, _| inner.set(ingress.drain(1, |_, _| {})));
+    let taken = ingress.drain(1, |_, _, _| inner.set(ingress.drain(1, |_, _, _| {})));
     assert_eq!((taken, inner.get()), (1, 0));
     assert_accounts(&ingress, 2);
 }

@@ -6,6 +6,8 @@
 
 mod attempt;
 mod breaker;
+mod fresh;
+mod holdings;
 mod intake;
 mod news;
 mod request;
@@ -26,7 +28,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::ingress::{Overflow, Priority};
+use crate::ingress::Overflow;
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
 use crate::request::{Sealed, Slice};
@@ -47,11 +49,13 @@ pub use status::{LaneState, LaneStatus};
 pub struct LaneOptions {
     /// Requests in flight at once. Default 1, which keeps order; more gives order up.
     pub concurrency: usize,
-    /// Bytes of events that may wait for this provider, as weighed. Default: the lane's share of the
+    /// Bytes of the batches that this provider may keep alive, as weighed; a batch counts as a whole
+    /// while one event of it is left, because it is freed as a whole. Default: the lane's share of the
     /// engine's ceiling, so that a stuck provider can never stop the intake.
     pub max_bytes: Option<usize>,
     /// What a full lane does. Default [`Overflow::DropOldest`]: the newest events say most about now.
-    /// With [`Overflow::ByPriority`] batches without a high-priority event go first.
+    /// With [`Overflow::ByPriority`] high events go only when no other is left to go. What is in flight
+    /// never goes, and the request that waits for its retry in front keeps at least one batch.
     pub overflow: Overflow,
     /// When to try again, and when to give up.
     pub backoff: Backoff,
@@ -101,7 +105,6 @@ pub(crate) struct Lane<E> {
     limits: Limits,
     options: LaneOptions,
     max_bytes: usize,
-    priority: fn(&E) -> Priority,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -110,12 +113,7 @@ pub(crate) struct Lane<E> {
 }
 
 impl<E: Send + Sync + 'static> Lane<E> {
-    pub(crate) fn new(
-        provider: Box<dyn Provider<E>>,
-        options: LaneOptions,
-        share: usize,
-        priority: fn(&E) -> Priority,
-    ) -> Self {
+    pub(crate) fn new(provider: Box<dyn Provider<E>>, options: LaneOptions, share: usize) -> Self {
         let limits = provider.limits();
         let breaker = Breaker::new(options.breaker_threshold, limits.max_events.get());
         let tokens = Tokens::new(options.retry_budget);
@@ -127,7 +125,6 @@ impl<E: Send + Sync + 'static> Lane<E> {
             retire,
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
-            priority,
             wake: Notify::new(),
             settled: Notify::new(),
         }
@@ -152,30 +149,20 @@ impl<E: Send + Sync + 'static> Lane<E> {
     /// Takes over what was sealed. Never waits: a full lane applies its overflow policy. What it gave
     /// up is returned for the caller to drop where no lock is held.
     pub(crate) fn offer(&self, sealed: &Sealed<E>) -> Vec<Slice<E>> {
-        let mut slices = sealed.slices.clone();
-        if self.options.overflow == Overflow::ByPriority {
-            for slice in &mut slices {
-                slice.urgent = slice.events().iter().any(|event| self.is_urgent(event));
-            }
-        }
+        let slices = sealed.slices.clone();
         let mut state = self.lock();
-        let mut evicted = false;
+        let mut settled = false;
         for slice in slices {
-            evicted |= state.offer(slice, self.max_bytes, self.options.overflow);
+            settled |= !state.take_in(slice);
         }
+        settled |= state.make_room(self.max_bytes, self.options.overflow, sealed.number);
         let garbage = std::mem::take(&mut state.garbage);
         drop(state);
-        if evicted {
+        if settled {
             self.settled.notify_waiters();
         }
         self.wake.notify_one();
         garbage
-    }
-
-    /// A priority function that panics must not take the batch, or the other lanes' share of it, along.
-    fn is_urgent(&self, event: &E) -> bool {
-        let priority = catch_unwind(AssertUnwindSafe(|| (self.priority)(event)));
-        matches!(priority, Ok(Priority::High))
     }
 
     /// What to do now.
@@ -303,7 +290,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// What is known in a child process, where the lane is closed whatever it was; `None` if it is locked.
     pub(crate) fn status_after_fork(&self, now: Instant) -> Option<LaneStatus> {
-        let mut status = self.try_lock()?.status(self.name(), now);
+        let concurrency = self.options.concurrency;
+        let mut status = self.try_lock()?.status(self.name(), now, concurrency);
         status.state = LaneState::Closed;
         Some(status)
     }

@@ -1,11 +1,9 @@
 //! A request: the events that travel together, and what happened to them so far.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::request::Slice;
+use crate::request::{BatchId, Slice};
 
 /// Events that travel together. Its body is encoded once and kept for retries.
 #[derive(Debug)]
@@ -72,6 +70,18 @@ impl<E> Request<E> {
         }
         std::mem::replace(&mut self.slices, kept)
     }
+
+    /// Takes everything of one batch out. What is left is encoded anew.
+    pub(super) fn remove(&mut self, batch: BatchId) -> Vec<Slice<E>> {
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.slices)
+            .into_iter()
+            .partition(|slice| slice.id() == batch);
+        self.slices = kept;
+        if !gone.is_empty() {
+            self.body = None;
+        }
+        gone
+    }
 }
 
 /// Cuts `slices` after `at` events and returns what follows.
@@ -113,35 +123,9 @@ fn runs<E>(slice: &Slice<E>, flags: &[bool]) -> Vec<Slice<E>> {
     found
 }
 
-/// Takes up to `max` events from the front of `fresh`.
-pub(super) fn take<E>(fresh: &mut VecDeque<Slice<E>>, max: usize) -> Vec<Slice<E>> {
-    let mut taken = Vec::new();
-    let mut left = max;
-    while left > 0 {
-        let Some(mut slice) = fresh.pop_front() else {
-            break;
-        };
-        if slice.len() > left {
-            fresh.push_front(slice.split_off(left));
-        }
-        left -= slice.len();
-        taken.push(slice);
-    }
-    taken
-}
-
-/// Puts slices back to where they came from: `fresh` stays in the order of sealing, also when several
-/// requests were taken from it at once. Nearly always that is the front.
-pub(super) fn put_back<E>(fresh: &mut VecDeque<Slice<E>>, slices: Vec<Slice<E>>) {
-    let place = |slice: &Slice<E>| (slice.number(), slice.range.start);
-    for slice in slices.into_iter().rev() {
-        let at = fresh.iter().position(|other| place(other) > place(&slice));
-        fresh.insert(at.unwrap_or(fresh.len()), slice);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::fresh::Fresh;
     use super::*;
     use crate::budget::{Budget, Charge};
     use crate::request::{Batch, Events};
@@ -170,6 +154,14 @@ mod tests {
             .collect()
     }
 
+    fn waiting(slices: &[Slice<usize>]) -> Fresh<usize> {
+        let mut fresh = Fresh::default();
+        for slice in slices {
+            fresh.push_back(slice.clone());
+        }
+        fresh
+    }
+
     fn ids(slices: &[Slice<usize>]) -> Vec<usize> {
         Events::from_slices(slices).iter().copied().collect()
     }
@@ -184,11 +176,11 @@ mod tests {
             prop_assert_eq!(front.iter().map(Slice::len).sum::<usize>(), at.min(all.len()));
             let parts: usize = front.iter().chain(&back).map(Slice::weight).sum();
             prop_assert_eq!(parts, weight);
-            let (mut fresh, mut other) = (VecDeque::from(back.clone()), VecDeque::from(front.clone()));
-            put_back(&mut fresh, front);
-            prop_assert_eq!(&ids(&Vec::from(fresh)), &all);
-            put_back(&mut other, back);
-            prop_assert_eq!(ids(&Vec::from(other)), all);
+            let (mut fresh, mut other) = (waiting(&back), waiting(&front));
+            fresh.put_back(front);
+            prop_assert_eq!(&ids(&fresh.take(usize::MAX)), &all);
+            other.put_back(back);
+            prop_assert_eq!(ids(&other.take(usize::MAX)), all);
         }
 
         #[test]
@@ -214,11 +206,12 @@ mod tests {
 
         #[test]
         fn taking_respects_the_maximum(sizes in prop::collection::vec(1usize..9, 1..6), max in 1usize..40) {
-            let mut fresh = VecDeque::from(slices(&sizes));
-            let all = ids(&Vec::from(fresh.clone()));
-            let taken = take(&mut fresh, max);
+            let slices = slices(&sizes);
+            let all = ids(&slices);
+            let mut fresh = waiting(&slices);
+            let taken = fresh.take(max);
             prop_assert_eq!(ids(&taken).len(), max.min(all.len()));
-            prop_assert_eq!([ids(&taken), ids(&Vec::from(fresh))].concat(), all);
+            prop_assert_eq!([ids(&taken), ids(&fresh.take(usize::MAX))].concat(), all);
         }
     }
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Flight, Next};
 use super::breaker::Admission;
-use super::request::{Request, take};
+use super::request::Request;
 use super::state::State;
 
 /// What is due.
@@ -28,7 +28,7 @@ impl<E> State<E> {
     pub(super) fn next(&mut self, now: Instant, concurrency: usize, max_events: usize) -> Next<E> {
         let request = match self.due(now, concurrency) {
             Due::Again(place) => self.again.remove(place),
-            Due::Fresh => Some(Request::new(take(&mut self.fresh, max_events))),
+            Due::Fresh => Some(Request::new(self.fresh.take(max_events))),
             Due::Later { at, .. } => return Next::WaitUntil(at),
             Due::Nothing => None,
         };

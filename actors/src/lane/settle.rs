@@ -350,14 +350,13 @@ impl<E> Retry<'_, E> {
                 Verdict::Retry => *keep = true,
             }
         }
-        let before = request.weight();
         let body_len = request.body.as_ref().map_or(0, bytes::Bytes::len);
-        self.state.garbage.extend(request.retain(&keep));
+        let before = request.retain(&keep);
+        self.state.let_go_but(before, &request.slices);
         let left = request.len();
         self.state.counts.delivered += delivered;
         self.state.counts.rejected.merge(&rejected);
         self.state.rejected.add(rejected.total());
-        self.state.forget(len - left, before - request.weight());
         if delivered > 0 {
             self.state.last_success = Some(self.now);
         }

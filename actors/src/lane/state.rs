@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 use super::attempt::{Flight, Ready};
 use super::breaker::Breaker;
+use super::fresh::Fresh;
+use super::holdings::Holdings;
 use super::news::{Tally, Told};
-use super::request::{Request, cut, put_back};
+use super::request::{Request, cut};
 use super::retry_budget::Tokens;
 use super::size::LearnedSize;
 use crate::ledger::{Counts, DropReason, FilterReason, RejectReason};
@@ -53,11 +55,13 @@ pub(super) struct Failing {
 #[derive(Debug)]
 pub(super) struct State<E> {
     /// Never tried.
-    pub(super) fresh: VecDeque<Slice<E>>,
+    pub(super) fresh: Fresh<E>,
     /// Tried before: retries that wait, and parts of requests that were cut.
     pub(super) again: VecDeque<Request<E>>,
     pub(super) flights: Vec<Flight<E>>,
     pub(super) counts: LaneCounts,
+    /// The batches that everything above keeps alive.
+    pub(super) holdings: Holdings,
     pub(super) size: LearnedSize,
     pub(super) breaker: Breaker,
     pub(super) tokens: Tokens,
@@ -82,10 +86,11 @@ pub(super) struct State<E> {
 impl<E> State<E> {
     pub(super) fn new(max_body: usize, breaker: Breaker, tokens: Tokens) -> Self {
         Self {
-            fresh: VecDeque::new(),
+            fresh: Fresh::default(),
             again: VecDeque::new(),
             flights: Vec::new(),
             counts: LaneCounts::default(),
+            holdings: Holdings::default(),
             size: LearnedSize::new(max_body),
             breaker,
             tokens,
@@ -140,7 +145,9 @@ impl<E> State<E> {
         }
         let refused = rejected.total();
         if refused > 0 {
-            self.garbage.extend(request.retain(&keep));
+            let offered = request.retain(&keep);
+            self.holdings.reduce(&offered, &request.slices);
+            self.garbage.extend(offered);
         }
         let weight = before - request.weight();
         request.body = Some(encoded.body.clone());
@@ -160,7 +167,7 @@ impl<E> State<E> {
             return;
         }
         if self.again.is_empty() && since.is_none() {
-            put_back(&mut self.fresh, tail);
+            self.fresh.put_back(tail);
         } else {
             let rest = Request {
                 failing_since: since,
@@ -220,6 +227,7 @@ impl<E> State<E> {
         self.counts.dropped.add(reason, self.counts.pending);
         self.counts.pending = 0;
         self.counts.pending_bytes = 0;
+        self.holdings = Holdings::default();
         let (flights, tasks): (Vec<_>, Vec<_>) =
             self.flights.drain(..).map(|f| (f.request, f.task)).unzip();
         self.garbage.extend(std::mem::take(&mut self.fresh));
@@ -231,14 +239,27 @@ impl<E> State<E> {
 
     /// The events of `request` have left this lane.
     pub(super) fn let_go(&mut self, request: Request<E>) {
-        self.forget(request.len(), request.weight());
-        self.garbage.extend(request.slices);
+        self.let_go_of(request.slices);
     }
 
-    /// `events` of `weight` bytes have left this lane.
-    pub(super) fn forget(&mut self, events: usize, weight: usize) {
-        self.counts.pending -= events as u64;
-        self.counts.pending_bytes -= weight;
+    /// The events of `slices` have left this lane.
+    pub(super) fn let_go_of(&mut self, slices: Vec<Slice<E>>) {
+        for slice in &slices {
+            self.counts.pending -= slice.len() as u64;
+            self.counts.pending_bytes -= slice.weight();
+            self.holdings.release(slice);
+        }
+        self.garbage.extend(slices);
+    }
+
+    /// Of `before` this lane has only `kept` left.
+    pub(super) fn let_go_but(&mut self, before: Vec<Slice<E>>, kept: &[Slice<E>]) {
+        for slice in kept {
+            self.counts.pending += slice.len() as u64;
+            self.counts.pending_bytes += slice.weight();
+            self.holdings.hold(slice);
+        }
+        self.let_go_of(before);
     }
 
     pub(super) fn oldest(&self) -> Option<u64> {
@@ -254,6 +275,14 @@ impl<E> State<E> {
         let flights = self.flights.iter().flat_map(|f| &f.request.slices);
         let all = self.fresh.iter().chain(again).chain(flights);
         all.map(Slice::since).min()
+    }
+
+    /// Every slice that is here.
+    #[cfg(test)]
+    pub(super) fn walk(&self) -> impl Iterator<Item = &Slice<E>> {
+        let again = self.again.iter().flat_map(|request| &request.slices);
+        let flights = self.flights.iter().flat_map(|f| &f.request.slices);
+        self.fresh.iter().chain(again).chain(flights)
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -37,6 +37,9 @@ pub struct LaneStatus {
     pub pending: u64,
     /// Bytes of those events, as weighed.
     pub pending_bytes: usize,
+    /// Bytes that this lane keeps alive: of every batch of which it has an event, all of it. This is
+    /// what is compared with the lane's share.
+    pub pinned_bytes: usize,
     /// Age of the oldest of them, from the moment the engine took it off the ring.
     pub oldest_pending: Option<Duration>,
     /// Requests in flight.
@@ -88,6 +91,7 @@ impl<E> State<E> {
             state,
             pending: self.counts.pending,
             pending_bytes: self.counts.pending_bytes,
+            pinned_bytes: self.holdings.bytes(),
             oldest_pending: self.oldest_since().map(ago),
             in_flight: self.flights.len(),
             in_flight_for: self.flights.iter().map(|f| f.since).min().map(ago),

@@ -6,6 +6,7 @@ mod budgets;
 mod life;
 mod outcomes;
 mod overflow;
+mod pinned;
 mod schedules;
 
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::*;
-use crate::budget::{Budget, Charge};
+use crate::batch::{Accumulator, BatchLimits};
+use crate::budget::Budget;
+use crate::ingress::Priority;
 use crate::ledger::RejectReason;
 use crate::provider::{BoxFuture, Cause, Limits, Outcome, Verdict};
-use crate::request::{Batch, Events};
+use crate::request::{BatchId, Events};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Bytes of one event, in memory and in a body.
@@ -49,6 +52,9 @@ struct Rig {
     lane: Lane<u64>,
     now: Instant,
     budget: Arc<Budget>,
+    /// Another lane holds the same batches.
+    shared: bool,
+    accumulator: Accumulator<u64>,
     events: u64,
     batches: u64,
 }
@@ -68,23 +74,35 @@ fn options() -> LaneOptions {
 impl Rig {
     fn new(max_events: usize, options: LaneOptions) -> Self {
         let provider = Box::new(Nowhere(Limits::new(max_events, 1 << 20)));
+        let budget = Arc::new(Budget::new(1 << 30));
+        let mut limits = BatchLimits::new(usize::MAX, Duration::MAX);
+        limits.max_bytes = usize::MAX;
         Self {
-            lane: Lane::new(provider, options, 1 << 20, |_| Priority::Normal),
+            lane: Lane::new(provider, options, 1 << 20),
             now: Instant::now(),
-            budget: Arc::new(Budget::new(1 << 30)),
+            accumulator: Accumulator::new(limits, Arc::clone(&budget)),
+            budget,
+            shared: false,
             events: 0,
             batches: 0,
         }
     }
 
     fn batch(&mut self, events: usize) -> Sealed<u64> {
-        assert!(self.budget.try_charge(events * WEIGHT));
-        let first = self.events;
-        self.events += events as u64;
+        self.mixed(&vec![Priority::Normal; events])
+    }
+
+    /// One event of each priority given, sealed together.
+    fn mixed(&mut self, priorities: &[Priority]) -> Sealed<u64> {
+        let mut out = std::collections::VecDeque::new();
+        for &priority in priorities {
+            assert!(self.budget.try_charge(WEIGHT));
+            self.accumulator
+                .push(self.events, WEIGHT, priority, self.now, &mut out);
+            self.events += 1;
+        }
         self.batches += 1;
-        let charge = Charge::adopt(&self.budget, events * WEIGHT);
-        let events = (first..self.events).collect();
-        Sealed::whole(Batch::new(self.batches, events, self.now, charge))
+        self.accumulator.seal().expect("it has events")
     }
 
     fn offer(&mut self, events: usize) {
@@ -112,9 +130,22 @@ impl Rig {
         assert_eq!(ledger.pending, self.lane.audit());
         let status = self.lane.status(self.now);
         assert_eq!(status.pending, ledger.pending);
-        if ledger.pending == 0 {
-            assert_eq!((status.pending_bytes, self.budget.used()), (0, 0));
+        let pinned: usize = self.pinned().iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(status.pinned_bytes, pinned);
+        let waiting = usize::try_from(ledger.pending).expect("few") * WEIGHT;
+        assert_eq!(status.pending_bytes, waiting);
+        if !self.shared {
+            assert_eq!(self.budget.used(), pinned);
         }
+    }
+
+    /// The batches that are really kept alive, and what they weigh.
+    fn pinned(&self) -> Vec<(BatchId, usize)> {
+        let state = self.lane.lock();
+        let mut found: Vec<_> = state.walk().map(|s| (s.id(), s.batch.weight)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Starts what is due.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::block_on;
-use crate::ingress::{Ingress, IngressOptions, Overflow, Park, Priority};
+use crate::ingress::{Ingress, IngressOptions, Overflow, Park};
 use crate::ledger::{DropReason, RefuseReason};
 
 type Shared = Arc<Ingress<u8>>;
@@ -16,7 +16,7 @@ fn ingress(capacity: usize, max_bytes: usize, overflow: Overflow) -> Shared {
         max_bytes,
         overflow,
         weigh: |_| 1,
-        priority: |_| Priority::Normal,
+        priority: None,
     }))
 }
 
@@ -38,7 +38,7 @@ fn taken_in(threads: Vec<thread::JoinHandle<bool>>) -> u64 {
 
 /// Drains and releases.
 fn settle(ingress: &Shared) -> usize {
-    let drained = ingress.drain(usize::MAX, |_, _| {});
+    let drained = ingress.drain(usize::MAX, |_, _, _| {});
     if drained > 0 {
         ingress.budget().release(drained);
     }
@@ -154,7 +154,7 @@ fn a_push_that_waits_for_a_place_gets_it_when_the_ring_is_drained() {
         let ingress = ingress(1, 4, Overflow::DropOldest);
         ingress.try_push(0).unwrap();
         let pushed = waiting_push(&ingress, |ingress| {
-            assert!(ingress.drain(1, |_, _| {}) == 1)
+            assert!(ingress.drain(1, |_, _, _| {}) == 1)
         });
         assert_eq!((pushed, ingress.dropped().total()), (Ok(()), 0));
     });
@@ -165,7 +165,7 @@ fn a_push_that_waits_for_bytes_gets_them_when_they_are_released() {
     loom::model(|| {
         let ingress = ingress(4, 1, Overflow::DropNewest);
         ingress.try_push(0).unwrap();
-        ingress.drain(1, |_, _| {});
+        ingress.drain(1, |_, _, _| {});
         let pushed = waiting_push(&ingress, |ingress| ingress.budget().release(1));
         assert_eq!((pushed, ingress.budget().used()), (Ok(()), 1));
     });

@@ -31,7 +31,7 @@ fn push_wait_waits_for_a_place_and_is_no_refusal() {
     ingress.try_push((1, false)).unwrap();
     let mut push = pin!(ingress.push_wait((2, false)));
     assert_eq!(poll(push.as_mut()), Poll::Pending);
-    ingress.drain(1, |_, _| {});
+    ingress.drain(1, |_, _, _| {});
     assert_eq!(poll(push.as_mut()), Poll::Ready(None));
     assert_eq!(ingress.refused().total(), 0);
     assert_accounts(&ingress, 2);
@@ -43,7 +43,7 @@ fn push_wait_waits_for_bytes() {
     ingress.try_push((8, false)).unwrap();
     let mut push = pin!(ingress.push_wait((5, false)));
     assert_eq!(poll(push.as_mut()), Poll::Pending);
-    ingress.drain(1, |_, _| {});
+    ingress.drain(1, |_, _, _| {});
     assert_eq!(
         poll(push.as_mut()),
         Poll::Pending,
@@ -115,7 +115,7 @@ fn a_cancelled_wait_leaves_no_trace_and_hands_its_wake_up_on() {
             .poll(&mut Context::from_waker(&waker))
             .is_pending()
     );
-    ingress.drain(1, |_, _| {});
+    ingress.drain(1, |_, _, _| {});
     assert_eq!(counter.count(), 0, "the wake-up went to the first");
     drop(first);
     assert_eq!(counter.count(), 1);
@@ -130,7 +130,7 @@ fn a_cancelled_wait_leaves_no_trace_and_hands_its_wake_up_on() {
 fn one_large_release_serves_every_waiter_that_fits() {
     let ingress = plain(100, 100);
     ingress.try_push((100, false)).unwrap();
-    ingress.drain(1, |_, _| {});
+    ingress.drain(1, |_, _, _| {});
     let mut waiting: Vec<_> = (0..50)
         .map(|_| Box::pin(ingress.push_wait((2, false))))
         .collect();

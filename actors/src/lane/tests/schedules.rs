@@ -55,7 +55,7 @@ fn the_tail_of_a_request_that_fails_stays_behind_it() {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Move {
+pub(super) enum Move {
     Deliver,
     Retry,
     Hold,
@@ -69,7 +69,7 @@ enum Move {
     PerEvent(u64),
 }
 
-fn moves() -> impl Strategy<Value = Move> {
+pub(super) fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         3 => Just(Move::Deliver),
         2 => Just(Move::Retry),
@@ -98,7 +98,7 @@ fn verdicts(n: usize, seed: u64) -> Vec<Verdict> {
 }
 
 /// No event is delivered before an earlier one that has to be sent again.
-fn in_order(seed: u64) -> Move {
+pub(super) fn in_order(seed: u64) -> Move {
     const RETRY: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     match seed & RETRY {
         0 => Move::PerEvent(seed),
@@ -106,7 +106,7 @@ fn in_order(seed: u64) -> Move {
     }
 }
 
-fn ended(step: Move, events: usize) -> Ended {
+pub(super) fn ended(step: Move, events: usize) -> Ended {
     Ended::With(match step {
         Move::Deliver | Move::Crash => Outcome::Delivered,
         Move::Retry => retry(),
@@ -125,7 +125,7 @@ fn ended(step: Move, events: usize) -> Ended {
 }
 
 /// What the destination took from a request that ended this way.
-fn taken(step: Move, events: &[u64]) -> Vec<u64> {
+pub(super) fn taken(step: Move, events: &[u64]) -> Vec<u64> {
     match step {
         Move::Deliver => events.to_vec(),
         Move::PerEvent(seed) => {

@@ -31,6 +31,7 @@ mod batch;
 mod budget;
 mod buffer;
 mod builder;
+mod dead_letters;
 mod fanout;
 mod finale;
 mod flusher;
@@ -54,6 +55,9 @@ mod watch;
 pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;
 pub use builder::{PipelineBuilder, SpawnError};
+pub use dead_letters::{
+    DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
+};
 pub use ingress::{Overflow, Priority};
 pub use lane::{LaneOptions, LaneState, LaneStatus};
 pub use ledger::{

@@ -5,6 +5,7 @@
 //! made here, under one short lock, without I/O and without a clock of their own.
 
 mod attempt;
+mod dead;
 mod intake;
 mod news;
 mod request;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::dead_letters::Store;
 use crate::ingress::{Overflow, Priority};
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
@@ -79,6 +81,7 @@ pub(crate) struct Lane<E> {
     options: LaneOptions,
     max_bytes: usize,
     priority: fn(&E) -> Priority,
+    dead_letters: Option<Arc<Store<E>>>,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -103,6 +106,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
             priority,
+            dead_letters: None,
             wake: Notify::new(),
             settled: Notify::new(),
         }
@@ -137,6 +141,9 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let mut evicted = false;
         for slice in slices {
             evicted |= state.offer(slice, self.max_bytes, self.options.overflow);
+        }
+        if sealed.only.is_some() {
+            state.came_back(&sealed.slices);
         }
         let garbage = std::mem::take(&mut state.garbage);
         drop(state);
@@ -235,23 +242,28 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Whether an event of batch `number` or an earlier one has no verdict yet.
     pub(crate) fn is_pending_through(&self, number: u64) -> bool {
-        self.lock().oldest().is_some_and(|oldest| oldest <= number)
+        let state = self.lock();
+        state.deaths.are_being_buried() || state.oldest().is_some_and(|oldest| oldest <= number)
     }
 
     /// Counters, without what has not reached this lane; and how many events have.
     pub(crate) fn ledger(&self) -> (ProviderLedger, u64) {
         let state = self.lock();
         let counts = &state.counts;
-        let ledger = ProviderLedger {
+        let mut ledger = ProviderLedger {
             name: self.name().to_owned(),
             redriven: counts.redriven,
             delivered: counts.delivered,
             filtered: counts.filtered.clone(),
             rejected: counts.rejected.clone(),
             dropped: counts.dropped.clone(),
-            pending: counts.pending,
+            pending: counts.pending + state.deaths.on_the_way(),
+            dead_letters: 0,
         };
-        (ledger, counts.offered)
+        let offered = counts.offered;
+        drop(state);
+        ledger.dead_letters = self.kept_letters();
+        (ledger, offered)
     }
 
     pub(crate) fn status(&self, now: Instant) -> LaneStatus {
@@ -269,8 +281,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let mut state = self.lock();
         let result = change(&mut state);
         let garbage = std::mem::take(&mut state.garbage);
+        let dead = state.deaths.take();
         drop(state);
-        drop(garbage);
+        self.bury(&dead);
+        drop((dead, garbage));
         result
     }
 

@@ -10,6 +10,7 @@ use super::news::{Episode, News};
 use super::request::Request;
 use super::state::{Failing, Held, State};
 use crate::backoff::{Decision, FOREVER};
+use crate::dead_letters::DeadReason;
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Outcome, Verdict};
 
@@ -52,6 +53,9 @@ impl<E> State<E> {
         self.last_error = Some(cause);
         self.counts.rejected.add(reason, request.len() as u64);
         self.rejected.add(request.len() as u64);
+        let reason = DeadReason::Rejected(reason);
+        self.deaths
+            .all(&request.slices, reason, self.last_error.as_ref());
         self.let_go(request);
     }
 
@@ -154,6 +158,9 @@ impl<E> Retry<'_, E> {
                 let events = request.len() as u64;
                 self.state.counts.dropped.add(DropReason::Expired, events);
                 self.state.expired.add(events);
+                let cause = self.state.last_error.as_ref();
+                let deaths = &mut self.state.deaths;
+                deaths.all(&request.slices, DeadReason::Expired, cause);
                 self.state.let_go(request);
                 episode
             }
@@ -204,7 +211,11 @@ impl<E> Retry<'_, E> {
         for (i, keep) in keep.iter_mut().enumerate() {
             match verdict(i) {
                 Verdict::Delivered => delivered += 1,
-                Verdict::Rejected(reason) => rejected.add(reason, 1),
+                Verdict::Rejected(reason) => {
+                    rejected.add(reason, 1);
+                    let deaths = &mut self.state.deaths;
+                    deaths.one(&request.slices, i, reason, "refused by index");
+                }
                 Verdict::Retry => *keep = true,
             }
         }

@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Flight, Next, Ready};
+use super::dead::Deaths;
 use super::news::Tally;
 use super::request::{Request, cut, put_back, take};
 use super::size::LearnedSize;
@@ -68,6 +69,7 @@ pub(super) struct State<E> {
     /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
     /// not known here.
     pub(super) garbage: Vec<Slice<E>>,
+    pub(super) deaths: Deaths<E>,
     pub(super) closed: Option<DropReason>,
     last_id: u64,
 }
@@ -89,6 +91,7 @@ impl<E> State<E> {
             paused: false,
             drain_by: None,
             garbage: Vec::new(),
+            deaths: Deaths::default(),
             closed: None,
             last_id: 0,
         }
@@ -144,6 +147,9 @@ impl<E> State<E> {
         self.last_id += 1;
         self.counts.attempts += 1;
         request.not_before = None;
+        for slice in &mut request.slices {
+            slice.attempts = slice.attempts.saturating_add(1);
+        }
         let attempt = Attempt {
             id: self.last_id,
             slices: request.slices.clone(),
@@ -182,7 +188,11 @@ impl<E> State<E> {
             encoded.refused = vec![(0, RejectReason::Unencodable)];
         }
         let consumed = encoded.consumed.min(offered);
-        let tail = cut(&mut request.slices, consumed);
+        let mut tail = cut(&mut request.slices, consumed);
+        for slice in &mut tail {
+            // it was offered to the encoder and is not part of this request
+            slice.attempts = slice.attempts.saturating_sub(1);
+        }
         let before = request.weight();
         let mut keep = vec![true; consumed];
         let mut rejected = Counts::default();
@@ -190,6 +200,8 @@ impl<E> State<E> {
             if keep.get(position) == Some(&true) {
                 keep[position] = false;
                 rejected.add(reason, 1);
+                let how = "refused while encoding";
+                self.deaths.one(&request.slices, position, reason, how);
             }
         }
         let refused = rejected.total();

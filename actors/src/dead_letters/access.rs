@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{DeadLetter, DeadLetterLimits, DeadLetterStats, Options, RedriveError, Redriven};
+use super::{
+    DeadLetter, DeadLetterLimits, DeadLetterStats, DeadLetters, Options, RedriveError, Redriven,
+};
 use crate::builder::PipelineBuilder;
 use crate::pipeline::Pipeline;
 
@@ -33,13 +35,13 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// dropped.
     pub fn dead_letters(&self) -> Vec<DeadLetter<E>> {
         let dead = self.stages().dead.as_ref();
-        dead.map_or_else(Vec::new, |dead| dead.list())
+        dead.map_or_else(Vec::new, DeadLetters::list)
     }
 
     /// What became of all dead letters so far.
     pub fn dead_letter_stats(&self) -> DeadLetterStats {
         let dead = self.stages().dead.as_ref();
-        dead.map_or_else(DeadLetterStats::default, |dead| dead.stats())
+        dead.map_or_else(DeadLetterStats::default, DeadLetters::stats)
     }
 
     /// Takes the dead letters that `wanted` chooses out of the store, newest last. A panic in it takes

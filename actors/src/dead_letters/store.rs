@@ -62,7 +62,7 @@ impl<E: Send + Sync + 'static> DeadLetters<E> {
             stats.kept += kept.letters.len() as u64;
             stats.bytes += kept.bytes;
             stats.evicted += kept.evicted;
-            stats.not_kept += kept.not_kept;
+            stats.not_kept += kept.unkept;
             stats.taken += kept.taken;
             stats.redriven += kept.redriven;
         }
@@ -109,7 +109,7 @@ struct Kept<E> {
     letters: VecDeque<DeadLetter<E>>,
     bytes: usize,
     evicted: u64,
-    not_kept: u64,
+    unkept: u64,
     taken: u64,
     redriven: u64,
     /// The engine was dropped.
@@ -122,7 +122,7 @@ impl<E> Default for Kept<E> {
             letters: VecDeque::new(),
             bytes: 0,
             evicted: 0,
-            not_kept: 0,
+            unkept: 0,
             taken: 0,
             redriven: 0,
             gone: false,
@@ -164,7 +164,7 @@ impl<E> Store<E> {
             for event in dead.slice.events() {
                 match self.copied(event) {
                     Some((event, weight)) => self.keep(event, weight, dead),
-                    None => self.lock().not_kept += 1,
+                    None => self.lock().unkept += 1,
                 }
             }
         }
@@ -196,7 +196,7 @@ impl<E> Store<E> {
         let size = letter.size();
         let mut evicted = Vec::new();
         if kept.gone || size > self.limits.max_bytes {
-            kept.not_kept += 1;
+            kept.unkept += 1;
         } else {
             evicted = kept.make_room(size, self.limits);
             kept.bytes += size;
@@ -240,10 +240,10 @@ impl<E> Store<E> {
     }
 }
 
-/// What `make` gives; none if it panicked.
-pub(super) fn guarded<T>(make: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(make)) {
-        Ok(made) => Some(made),
+/// What `work` gives; none if it panicked.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => Some(value),
         Err(payload) => {
             discard(payload);
             None

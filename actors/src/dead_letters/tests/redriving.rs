@@ -116,18 +116,50 @@ fn a_closed_engine_redrives_nothing_and_keeps_its_letters() {
 
 #[test]
 fn an_engine_that_closes_while_it_is_asked_which_to_redrive_keeps_them() {
-    let mut rig = Rig::new(1, DeadLetterLimits::default(), 1 << 20);
-    rig.push(3);
+    type End = fn(&Stages<Item>);
+    // a drain asks for the last number right after it has closed the intake
+    let ends: [End; 2] = [
+        |stages| stages.ingress.close(),
+        |stages| stages.close(DropReason::Deadline),
+    ];
+    for end in ends {
+        let mut rig = Rig::new(1, DeadLetterLimits::default(), 1 << 20);
+        rig.push(3);
+        rig.settle();
+        rig.refuse(0);
+        let closing = |_: &DeadLetter<Item>| {
+            end(&rig.stages);
+            true
+        };
+        assert_eq!(rig.stages.redrive(closing), Err(RedriveError::Closed));
+        assert_eq!(rig.ids(), [0, 1, 2]);
+        rig.check();
+        assert_eq!(rig.stages.ingress.budget().used(), 0);
+    }
+}
+
+#[test]
+fn a_redrive_leaves_an_eighth_of_the_ceiling_to_new_events() {
+    let mut rig = Rig::new(2, DeadLetterLimits::default(), 64 * WEIGHT);
+    rig.push(27);
     rig.settle();
-    rig.refuse(0);
-    let closing = |_: &DeadLetter<Item>| {
-        rig.stages.close(DropReason::Deadline);
-        true
-    };
-    assert_eq!(rig.stages.redrive(closing), Err(RedriveError::Closed));
-    assert_eq!(rig.ids(), [0, 1, 2]);
+    while !rig.refuse(0).is_empty() {}
+    while !rig.deliver(1).is_empty() {}
+    rig.push(27);
+    rig.settle();
+    // 27 wait for both; its own lane has taken all of its own
+    while !rig.deliver(0).is_empty() {}
+    rig.push(18);
+    assert_eq!(
+        rig.redrive(),
+        Redriven {
+            moved: 11,
+            left: 16
+        }
+    );
     rig.check();
-    assert_eq!(rig.stages.ingress.budget().used(), 0);
+    rig.push(8);
+    assert_eq!(rig.stages.ingress.refused().total(), 0);
 }
 
 #[test]

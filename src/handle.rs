@@ -10,6 +10,7 @@ use productgraph_actors::{Pipeline, RefuseReason, Report, Sender};
 
 use crate::Text;
 use crate::correlation::{self, Correlation, SessionId, SessionSource};
+use crate::dead_letters;
 use crate::event::{Event, EventId, Stamp, Timestamp};
 
 /// Tracks events. A clone is one `Arc`; use it from any thread, with or without a runtime.
@@ -245,6 +246,9 @@ impl Inner {
             correlation,
             trace,
         });
+        if dead_letters::in_hook() {
+            event.mark_as_echo();
+        }
         event
     }
 

@@ -60,6 +60,7 @@
 
 mod config;
 pub mod correlation;
+mod dead_letters;
 mod engine;
 mod error;
 pub mod event;
@@ -75,14 +76,16 @@ mod text;
 
 pub use config::Config;
 pub use correlation::Correlation;
+pub use dead_letters::DeadLetter;
 pub use engine::{Engine, EngineBuilder, Health, HealthState, StartError, Stats};
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use productgraph_actors::{
-    Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
-    FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
-    ProviderLedger, Reason, RefuseReason, RejectReason, Report, SpawnError, Verdict,
+    Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DeadLetterLimits, DeadLetterStats,
+    DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState, LaneStatus,
+    Ledger, Limits, Outcome, Overflow, Provider, ProviderLedger, Reason, RedriveError, Redriven,
+    RefuseReason, RejectReason, Report, SpawnError, Verdict,
 };
 pub use secret::{Secret, SecretError};
 pub use shutdown_signal::shutdown_signal;

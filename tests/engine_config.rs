@@ -269,6 +269,7 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_hides_the_value() {
         "QUEUE_CAPACITY",
         "OVERFLOW",
         "CONCURRENCY",
+        "DEAD_LETTERS",
         "REQUEST_TIMEOUT",
         "RETRY_BASE",
         "RETRY_MAX",

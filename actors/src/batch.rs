@@ -187,6 +187,16 @@ impl<E> Accumulator<E> {
         self.oldest.map(|at| at + self.limits.max_age.min(FOREVER))
     }
 
+    /// The next number goes to a batch that was made elsewhere.
+    pub(crate) fn take_number(&mut self) {
+        self.last_sealed += 1;
+    }
+
+    /// When a batch closes.
+    pub(crate) fn limits(&self) -> BatchLimits {
+        self.limits
+    }
+
     /// Number of the batch that was sealed last; 0 if there was none.
     pub(crate) fn last_sealed(&self) -> u64 {
         self.last_sealed

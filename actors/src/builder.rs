@@ -8,6 +8,7 @@ use kameo::actor::Spawn;
 use tokio::runtime::Handle;
 
 use crate::batch::BatchLimits;
+use crate::dead_letters::{self, DeadLetters};
 use crate::finale::Finale;
 use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
 use crate::lane::{Lane, LaneOptions};
@@ -28,6 +29,7 @@ pub struct PipelineBuilder<E> {
     batch: BatchLimits,
     lanes: Vec<(Box<dyn Provider<E>>, LaneOptions)>,
     runtime: Option<Handle>,
+    pub(crate) dead_letters: Option<dead_letters::Options<E>>,
 }
 
 /// Why a pipeline could not be spawned.
@@ -43,6 +45,9 @@ pub enum SpawnError {
     /// One of the engine's own runtimes could not be started.
     #[error("the engine's runtime could not be started")]
     Runtime(#[source] std::io::Error),
+    /// The thread that calls the dead letter hook could not be started.
+    #[error("the thread of the dead letter hook could not be started")]
+    DeadLetterHook(#[source] std::io::Error),
 }
 
 impl<E: Send + Sync + 'static> PipelineBuilder<E> {
@@ -56,6 +61,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             batch: BatchLimits::default(),
             lanes: Vec::new(),
             runtime: None,
+            dead_letters: None,
         }
     }
 
@@ -139,6 +145,13 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             None => Runtimes::start(self.lanes.len()).map_err(SpawnError::Runtime)?,
         };
 
+        let names: Vec<_> = self.lanes.iter().map(|(p, _)| p.name()).collect();
+        let dead_letters = self.dead_letters.filter(|dead| !dead.limits.are_off());
+        let dead_letters = dead_letters
+            .map(|dead| DeadLetters::start(dead, self.weigh, &names))
+            .transpose()
+            .map_err(SpawnError::DeadLetterHook)?;
+
         // an eighth for the ring and the batch being built, the rest divided among the lanes
         let share = (self.max_bytes - self.max_bytes / 8) / self.lanes.len();
         let mut batch = self.batch;
@@ -154,13 +167,22 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             weigh: self.weigh,
             priority: prioritise.then_some(self.priority),
         });
-        let lanes = self
+        let mut lanes = self
             .lanes
             .into_iter()
             .map(|(provider, options)| Lane::new(provider, options, share))
             .collect::<Vec<_>>();
+        if let Some(dead) = &dead_letters {
+            let stores = dead.stores.iter().cloned();
+            let pairs = lanes.into_iter().zip(stores);
+            lanes = pairs
+                .map(|(lane, store)| lane.with_dead_letters(store))
+                .collect();
+        }
         let lives = Arc::new(AllLives::new(lanes.len()));
-        let stages = Arc::new(Stages::new(ingress, batch, lanes));
+        let mut stages = Stages::new(ingress, batch, lanes);
+        stages.dead = dead_letters;
+        let stages = Arc::new(stages);
         let finale = Arc::new(Finale::new());
         let engine = Engine {
             stages: Arc::clone(&stages),

@@ -207,6 +207,9 @@ pub struct ProviderLedger {
     pub dropped: Counts<DropReason>,
     /// Still on its way.
     pub pending: u64,
+    /// Dead letters that are kept for this provider now. No part of the sum: they are counted as
+    /// rejected or dropped.
+    pub dead_letters: u64,
 }
 
 impl ProviderLedger {
@@ -260,6 +263,9 @@ impl fmt::Display for Ledger {
             write!(f, ", pending {}", p.pending)?;
             if p.redriven > 0 {
                 write!(f, "; redriven {}", p.redriven)?;
+            }
+            if p.dead_letters > 0 {
+                write!(f, "; dead letters {}", p.dead_letters)?;
             }
         }
         Ok(())

@@ -32,6 +32,7 @@ mod batch;
 mod budget;
 mod buffer;
 mod builder;
+mod dead_letters;
 mod fanout;
 mod finale;
 mod flusher;
@@ -58,6 +59,9 @@ mod watch;
 pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;
 pub use builder::{PipelineBuilder, SpawnError};
+pub use dead_letters::{
+    DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
+};
 pub use ingress::{Overflow, Priority};
 pub use lane::{BreakerState, LaneOptions, LaneState, LaneStatus, RetryBudget};
 pub use ledger::{

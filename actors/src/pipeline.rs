@@ -64,6 +64,10 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         }
     }
 
+    pub(crate) fn stages(&self) -> &Stages<E> {
+        &self.stages
+    }
+
     /// A sender of events; clone it freely.
     pub fn sender(&self) -> Sender<E> {
         Sender::new(Arc::clone(&self.stages))
@@ -341,6 +345,10 @@ impl<E: Send + Sync + 'static> Drop for Pipeline<E> {
                     "engine dropped without shutdown; events given up"
                 );
             }
+        }
+        if let Some(dead) = &self.stages.dead {
+            // senders that outlive the engine keep the stages
+            dead.clear();
         }
         // the actors see the report and stop
     }

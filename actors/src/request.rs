@@ -110,6 +110,8 @@ pub(crate) struct Slice<E> {
     pub(crate) range: Range<usize>,
     /// Outlives others when a lane has to make room.
     pub(crate) urgent: bool,
+    /// Requests that its events were to travel in so far.
+    pub(crate) attempts: u32,
 }
 
 impl<E> Clone for Slice<E> {
@@ -118,6 +120,7 @@ impl<E> Clone for Slice<E> {
             batch: Arc::clone(&self.batch),
             range: self.range.clone(),
             urgent: self.urgent,
+            attempts: self.attempts,
         }
     }
 }
@@ -129,6 +132,7 @@ impl<E> Slice<E> {
             batch,
             range,
             urgent: false,
+            attempts: 0,
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::batch::{Accumulator, BatchLimits};
+use crate::dead_letters::DeadLetters;
 use crate::handoff::Handoff;
 use crate::ingress::Ingress;
 use crate::lane::Lane;
@@ -27,6 +28,7 @@ pub(crate) struct Stages<E> {
     pub(crate) sealed: Handoff<Sealed<E>>,
     pub(crate) lanes: Vec<Arc<Lane<E>>>,
     pub(crate) routed: Progress,
+    pub(crate) dead: Option<DeadLetters<E>>,
     /// Given up after the ring and before the lanes.
     given_up: AtomicCounts<DropReason>,
 }
@@ -62,6 +64,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
             sealed: Handoff::new(SEALED),
             lanes: lanes.into_iter().map(Arc::new).collect(),
             routed: Progress::default(),
+            dead: None,
             given_up: AtomicCounts::default(),
         }
     }
@@ -112,6 +115,37 @@ impl<E: Send + Sync + 'static> Stages<E> {
         accumulator.last_sealed()
     }
 
+    /// Hands over what `make` makes of the next number. False, and nothing was made, once no event is
+    /// taken in any more: whoever drains then knows which number is the last.
+    pub(crate) fn readmit(&self, make: impl FnOnce(u64) -> Option<Sealed<E>>) -> bool {
+        let mut intake = self.intake();
+        if intake.closed.is_some() || self.ingress.is_closed() {
+            return false;
+        }
+        let Intake {
+            accumulator,
+            outbox,
+            ..
+        } = &mut *intake;
+        if let Some(sealed) = make(accumulator.last_sealed() + 1) {
+            accumulator.take_number();
+            outbox.push_back(sealed);
+        }
+        self.sealed.fill(outbox);
+        let stuck = !outbox.is_empty();
+        drop(intake);
+        if stuck {
+            // an idle buffer would not look
+            self.ingress.prod();
+        }
+        true
+    }
+
+    /// When a batch closes.
+    pub(crate) fn batch_limits(&self) -> BatchLimits {
+        self.intake().accumulator.limits()
+    }
+
     /// Whether every sealed batch was handed over.
     pub(crate) fn is_handed_over(&self) -> bool {
         self.intake().outbox.is_empty()
@@ -141,8 +175,14 @@ impl<E: Send + Sync + 'static> Stages<E> {
             intake.closed = Some(reason);
             lost = std::mem::take(&mut intake.outbox);
             lost.extend(intake.accumulator.seal());
+            let everyones = lost.iter().filter(|sealed| sealed.only.is_none());
             self.given_up
-                .add(reason, lost.iter().map(|batch| batch.len() as u64).sum());
+                .add(reason, everyones.map(|sealed| sealed.len() as u64).sum());
+            for sealed in &lost {
+                if let Some(lane) = sealed.only.and_then(|only| self.lanes.get(only)) {
+                    lane.lost_on_the_way(&sealed.slices, reason);
+                }
+            }
         }
         drop(intake);
         drop(lost);
@@ -151,6 +191,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
         }
         // closed lanes count what is routed to them
         while self.route_one() {}
+        if let Some(dead) = &self.dead {
+            dead.end_hook();
+        }
     }
 
     /// Whether this is the copy of an engine in a child process; see [`Ingress::is_forked`].
@@ -199,10 +242,12 @@ impl<E: Send + Sync + 'static> Stages<E> {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn audit(&self, index: usize) -> u64 {
         let intake = self.intake();
-        let outbox: usize = intake.outbox.iter().map(Sealed::len).sum();
-        let sealed: usize = self
-            .sealed
-            .peek(|queue| queue.iter().map(Sealed::len).sum());
+        let meant = |sealed: &&Sealed<E>| sealed.only.is_none_or(|only| only == index);
+        let events = |queue: &VecDeque<Sealed<E>>| -> usize {
+            queue.iter().filter(meant).map(Sealed::len).sum()
+        };
+        let outbox = events(&intake.outbox);
+        let sealed = self.sealed.peek(events);
         let before = self.ingress.len() + intake.accumulator.len() + outbox + sealed;
         before as u64 + self.lanes.get(index).map_or(0, |lane| lane.audit())
     }

@@ -69,6 +69,7 @@ impl Config {
             64..=1 << 20,
         )?;
         within("PRODUCTGRAPH_CONCURRENCY", &self.concurrency, 1..=64)?;
+        within("PRODUCTGRAPH_DEAD_LETTERS", &self.dead_letters, 0..=100_000)?;
         within(
             "PRODUCTGRAPH_REQUEST_TIMEOUT",
             &self.request_timeout,

@@ -33,6 +33,7 @@ impl fmt::Debug for Config {
             queue_capacity,
             overflow,
             concurrency,
+            dead_letters,
             request_timeout,
             retry_base,
             retry_max,

@@ -72,6 +72,9 @@ pub struct Config {
     pub overflow: Overflow,
     /// Requests in flight to one provider. Default 1, which keeps order; up to 64.
     pub concurrency: usize,
+    /// Dead letters kept in memory over all providers, within 1 MiB; 0 keeps none. Default 1000, up
+    /// to 100,000.
+    pub dead_letters: usize,
     /// Longest time one request may take. Default 10 s, from 100 ms to 5 min.
     #[serde(deserialize_with = "file::duration")]
     pub request_timeout: Duration,
@@ -121,6 +124,7 @@ impl Default for Config {
             queue_capacity: 8192,
             overflow: Overflow::DropNewest,
             concurrency: 1,
+            dead_letters: 1000,
             request_timeout: Duration::from_secs(10),
             retry_base: Duration::from_millis(500),
             retry_max: Duration::from_secs(30),

@@ -67,6 +67,7 @@ impl Config {
         queue_capacity: usize,
         overflow: Overflow,
         concurrency: usize,
+        dead_letters: usize,
         request_timeout: Duration,
         retry_base: Duration,
         retry_max: Duration,

@@ -88,6 +88,7 @@ fn a_value_at_the_edge_is_taken_and_one_beyond_is_refused_by_name() {
         ),
         ("QUEUE_CAPACITY", ["64", "1048576"], ["63", "1048577"]),
         ("CONCURRENCY", ["1", "64"], ["0", "65"]),
+        ("DEAD_LETTERS", ["0", "100000"], ["100001", "200000"]),
         ("REQUEST_TIMEOUT", ["100ms", "5m"], ["99ms", "5m1ms"]),
         ("RETRY_BASE", ["10ms", "30s"], ["9ms", "1m1ms"]),
         ("RETRY_MAX", ["500ms", "1h"], ["499ms", "1h1ms"]),

@@ -50,6 +50,7 @@ variables! {
     "OVERFLOW", "drop_newest, drop_oldest or by_priority",
         |c, t| c.overflow = values::overflow(t)?;
     "CONCURRENCY", "a whole number from 1 to 64", |c, t| c.concurrency = values::whole(t)?;
+    "DEAD_LETTERS", "a whole number from 0 to 100000", |c, t| c.dead_letters = values::whole(t)?;
     "REQUEST_TIMEOUT", "a duration from 100ms to 5m", |c, t| c.request_timeout = values::duration(t)?;
     "RETRY_BASE", "a duration from 10ms to 1m", |c, t| c.retry_base = values::duration(t)?;
     "RETRY_MAX", "a duration from PRODUCTGRAPH_RETRY_BASE to 1h",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use productgraph_actors::{
-    Backoff, BackoffError, BatchLimits, LaneOptions, Overflow, Pipeline, Priority, Provider,
-    SpawnError,
+    Backoff, BackoffError, BatchLimits, DeadLetterLimits, LaneOptions, Overflow, Pipeline,
+    Priority, Provider, SpawnError,
 };
 use tokio::runtime::Handle as RuntimeHandle;
 
@@ -15,7 +15,7 @@ use super::Engine;
 use super::logged::Logged;
 use crate::correlation::{ExtractOptions, SessionMinting, TraceTrust};
 use crate::providers::{IntoProvider, ProductGraph, Setup};
-use crate::{Config, ConfigError, Event, Handle, Text};
+use crate::{Config, ConfigError, Event, Handle, Text, dead_letters};
 
 type MakeProvider = dyn FnOnce(&Setup) -> Result<Box<dyn Provider<Event>>, ConfigError> + Send;
 
@@ -41,6 +41,8 @@ pub struct EngineBuilder {
     extract: ExtractOptions,
     excluded_paths: Vec<String>,
     runtime: Option<RuntimeHandle>,
+    pub(crate) dead_letters: DeadLetterLimits,
+    pub(crate) on_dead_letter: Option<Box<dead_letters::Hook>>,
 }
 
 /// Why an engine could not be started.
@@ -74,6 +76,8 @@ impl EngineBuilder {
             extract: ExtractOptions::new(),
             excluded_paths: Vec::new(),
             runtime: None,
+            dead_letters: dead_letters::limits(config.dead_letters),
+            on_dead_letter: None,
         }
     }
 
@@ -96,6 +100,7 @@ impl EngineBuilder {
             .queue_capacity(config.queue_capacity)
             .overflow(config.overflow)
             .concurrency(config.concurrency)
+            .dead_letters(dead_letters::limits(config.dead_letters))
             .shutdown_timeout(config.shutdown_timeout)
             .session_minting(config.session)
             .trace_trust(config.trace_trust)
@@ -328,7 +333,11 @@ impl EngineBuilder {
             .batch(self.batch)
             .max_bytes(self.max_bytes)
             .queue_capacity(self.queue_capacity)
-            .overflow(self.overflow);
+            .overflow(self.overflow)
+            .dead_letters(self.dead_letters);
+        if let Some(hook) = self.on_dead_letter.take() {
+            pipeline = pipeline.on_dead_letter(dead_letters::guarded(hook));
+        }
         if let Some(runtime) = self.runtime.take() {
             pipeline = pipeline.runtime(runtime);
         }

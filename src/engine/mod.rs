@@ -185,6 +185,11 @@ impl Engine {
         self.shutdown_timeout
     }
 
+    /// The delivery engine; `None` when disabled.
+    pub(crate) fn running(&self) -> Option<&Pipeline<Event>> {
+        self.pipeline.as_deref()
+    }
+
     /// The delivery engine, to crash its actors in tests.
     #[cfg(feature = "testing")]
     pub fn pipeline(&self) -> Option<&Pipeline<Event>> {

@@ -61,6 +61,8 @@ pub struct Event {
     extra: Option<Arc<Extra>>,
     kind: EventKind,
     trace: Option<TraceIds>,
+    /// Tracked by the dead letter hook.
+    echo: bool,
 }
 
 const _: () = assert!(
@@ -93,6 +95,7 @@ impl Event {
             extra: None,
             kind,
             trace: None,
+            echo: false,
         }
     }
 
@@ -105,6 +108,16 @@ impl Event {
         self.sequence.get_or_insert(stamp.sequence);
         self.correlation.get_or_insert(stamp.correlation);
         self.trace = self.trace.or(stamp.trace);
+    }
+
+    /// It was tracked by the dead letter hook, which will not be called for it.
+    pub(crate) fn mark_as_echo(&mut self) {
+        self.echo = true;
+    }
+
+    /// Whether the dead letter hook tracked it.
+    pub(crate) fn is_echo(&self) -> bool {
+        self.echo
     }
 
     /// What happened.

@@ -61,6 +61,7 @@ fn each_bad_value_names_its_variable_and_neither_it_nor_the_key_is_shown() {
         ("QUEUE_CAPACITY", "bad"),
         ("OVERFLOW", "bad-block"),
         ("CONCURRENCY", "1000000007"),
+        ("DEAD_LETTERS", "1000000007"),
         ("REQUEST_TIMEOUT", "bad"),
         ("RETRY_BASE", "bad"),
         ("RETRY_MAX", "bad"),

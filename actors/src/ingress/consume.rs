@@ -55,6 +55,11 @@ impl<E> Ingress<E> {
         self.consumer.wake.notified()
     }
 
+    /// Wakes the consumer for something that is not in the ring.
+    pub(crate) fn prod(&self) {
+        self.consumer.wake.notify_one();
+    }
+
     /// Runs again, for whatever reason.
     pub(crate) fn unpark(&self) {
         self.gate.unpark();

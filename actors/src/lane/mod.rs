@@ -6,6 +6,7 @@
 
 mod attempt;
 mod breaker;
+mod dead;
 mod fresh;
 mod holdings;
 mod intake;
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::dead_letters::Store;
 use crate::ingress::Overflow;
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
@@ -105,6 +107,7 @@ pub(crate) struct Lane<E> {
     limits: Limits,
     options: LaneOptions,
     max_bytes: usize,
+    dead_letters: Option<Arc<Store<E>>>,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -125,6 +128,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
             retire,
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
+            dead_letters: None,
             wake: Notify::new(),
             settled: Notify::new(),
         }
@@ -154,6 +158,9 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let mut settled = false;
         for slice in slices {
             settled |= !state.take_in(slice);
+        }
+        if sealed.only.is_some() {
+            state.came_back(&sealed.slices);
         }
         settled |= state.make_room(self.max_bytes, self.options.overflow, sealed.number);
         let garbage = std::mem::take(&mut state.garbage);
@@ -247,12 +254,15 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Whether an event of batch `number` or an earlier one has no verdict yet.
     pub(crate) fn is_pending_through(&self, number: u64) -> bool {
-        self.lock().oldest().is_some_and(|oldest| oldest <= number)
+        let state = self.lock();
+        state.deaths.are_being_buried() || state.oldest().is_some_and(|oldest| oldest <= number)
     }
 
     /// Counters, without what has not reached this lane; and how many events have.
     pub(crate) fn ledger(&self) -> (ProviderLedger, u64) {
-        self.ledger_of(&self.lock())
+        let (mut ledger, offered) = self.ledger_of(&self.lock());
+        ledger.dead_letters = self.kept_letters();
+        (ledger, offered)
     }
 
     /// The same without ever waiting: as if nothing had reached this lane, if it is locked.
@@ -278,7 +288,8 @@ impl<E: Send + Sync + 'static> Lane<E> {
             filtered: counts.filtered.clone(),
             rejected: counts.rejected.clone(),
             dropped: counts.dropped.clone(),
-            pending: counts.pending,
+            pending: counts.pending + state.deaths.on_the_way(),
+            dead_letters: 0,
         };
         (ledger, counts.offered)
     }
@@ -307,8 +318,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let mut state = self.lock();
         let result = change(&mut state);
         let garbage = std::mem::take(&mut state.garbage);
+        let dead = state.deaths.take();
         drop(state);
-        drop(garbage);
+        self.bury(&dead);
+        drop((dead, garbage));
         result
     }
 

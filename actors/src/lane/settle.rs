@@ -11,6 +11,7 @@ use super::news::{Episode, News, Told};
 use super::request::Request;
 use super::state::{Failing, State};
 use crate::backoff::{Decision, FOREVER};
+use crate::dead_letters::DeadReason;
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Outcome, Verdict};
 
@@ -54,6 +55,9 @@ impl<E> State<E> {
         self.last_error = Some(cause);
         self.counts.rejected.add(reason, request.len() as u64);
         self.rejected.add(request.len() as u64);
+        let reason = DeadReason::Rejected(reason);
+        self.deaths
+            .all(&request.slices, reason, self.last_error.as_ref());
         self.let_go(request);
     }
 
@@ -132,6 +136,8 @@ impl<E> State<E> {
             let events = spent.len() as u64;
             self.counts.dropped.add(DropReason::Expired, events);
             self.expired.add(events);
+            let cause = self.last_error.as_ref();
+            self.deaths.all(&spent.slices, DeadReason::Expired, cause);
             self.let_go(spent);
             request.body = None;
         }
@@ -346,7 +352,11 @@ impl<E> Retry<'_, E> {
         for (i, keep) in keep.iter_mut().enumerate() {
             match verdict(i) {
                 Verdict::Delivered => delivered += 1,
-                Verdict::Rejected(reason) => rejected.add(reason, 1),
+                Verdict::Rejected(reason) => {
+                    rejected.add(reason, 1);
+                    let deaths = &mut self.state.deaths;
+                    deaths.one(&request.slices, i, reason, "refused by index");
+                }
                 Verdict::Retry => *keep = true,
             }
         }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Flight, Ready};
 use super::breaker::Breaker;
+use super::dead::Deaths;
 use super::fresh::Fresh;
 use super::holdings::Holdings;
 use super::news::{Tally, Told};
@@ -79,6 +80,7 @@ pub(super) struct State<E> {
     /// To be dropped once the lock is free: what an event's drop does, and whom its bytes wake, is
     /// not known here.
     pub(super) garbage: Vec<Slice<E>>,
+    pub(super) deaths: Deaths<E>,
     pub(super) closed: Option<DropReason>,
     pub(super) last_id: u64,
 }
@@ -104,6 +106,7 @@ impl<E> State<E> {
             paused: false,
             drain_by: None,
             garbage: Vec::new(),
+            deaths: Deaths::default(),
             closed: None,
             last_id: 0,
         }
@@ -133,7 +136,11 @@ impl<E> State<E> {
             encoded.refused = vec![(0, RejectReason::Unencodable)];
         }
         let consumed = encoded.consumed.min(offered);
-        let tail = cut(&mut request.slices, consumed);
+        let mut tail = cut(&mut request.slices, consumed);
+        for slice in &mut tail {
+            // it was offered to the encoder and is not part of this request
+            slice.attempts = slice.attempts.saturating_sub(1);
+        }
         let before = request.weight();
         let mut keep = vec![true; consumed];
         let mut rejected = Counts::default();
@@ -141,6 +148,8 @@ impl<E> State<E> {
             if keep.get(position) == Some(&true) {
                 keep[position] = false;
                 rejected.add(reason, 1);
+                let how = "refused while encoding";
+                self.deaths.one(&request.slices, position, reason, how);
             }
         }
         let refused = rejected.total();

@@ -28,6 +28,7 @@ fn other_values() -> BTreeMap<&'static str, (&'static str, serde_json::Value)> {
         ("QUEUE_CAPACITY", ("64", json!(64))),
         ("OVERFLOW", ("By_Priority", json!("by_priority"))),
         ("CONCURRENCY", ("4", json!(4))),
+        ("DEAD_LETTERS", ("0", json!(0))),
         ("REQUEST_TIMEOUT", ("1.5s", json!(1.5))),
         ("RETRY_BASE", ("1s", json!("1s"))),
         ("RETRY_MAX", ("1m", json!("60s"))),
@@ -138,6 +139,7 @@ fn the_setters_set_what_the_variables_do() {
         .queue_capacity(64)
         .overflow(Overflow::ByPriority)
         .concurrency(4)
+        .dead_letters(0)
         .request_timeout(Duration::from_millis(1500))
         .retry_base(Duration::from_secs(1))
         .retry_max(Duration::from_secs(60))

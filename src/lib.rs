@@ -80,9 +80,10 @@ pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use productgraph_actors::{
-    Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
-    FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
-    ProviderLedger, Reason, RefuseReason, RejectReason, Report, SpawnError, Verdict,
+    Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts, DropReason, Encoded,
+    Events, FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow,
+    Provider, ProviderLedger, Reason, RefuseReason, RejectReason, Report, RetryBudget, SpawnError,
+    Verdict,
 };
 pub use secret::{Secret, SecretError};
 pub use shutdown_signal::shutdown_signal;

@@ -258,7 +258,7 @@ impl<'a> Fleet<'a> {
             self.offered[usize::try_from(since / 1_000_000).unwrap_or(0)] += 1;
             self.refused += u64::from(!taken);
         }
-        let takes = if taken {
+        let answered_in = if taken {
             let old = events.iter().filter(|&&at| at < OUTAGE_ENDS).count() as u64;
             self.backlog -= old;
             if old > 0 {
@@ -269,7 +269,7 @@ impl<'a> Fleet<'a> {
             self.server.refusal.takes
         };
         let answer = Happens::Answer { attempt: id, taken };
-        self.schedule(at + takes, instance, answer);
+        self.schedule(at + answered_in, instance, answer);
     }
 }
 

@@ -82,10 +82,10 @@ pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use productgraph_actors::{
-    Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DeadLetterLimits, DeadLetterStats,
-    DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState, LaneStatus,
-    Ledger, Limits, Outcome, Overflow, Provider, ProviderLedger, Reason, RedriveError, Redriven,
-    RefuseReason, RejectReason, Report, SpawnError, Verdict,
+    Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts, DeadLetterLimits,
+    DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState,
+    LaneStatus, Ledger, Limits, Outcome, Overflow, Provider, ProviderLedger, Reason, RedriveError,
+    Redriven, RefuseReason, RejectReason, Report, RetryBudget, SpawnError, Verdict,
 };
 pub use secret::{Secret, SecretError};
 pub use shutdown_signal::shutdown_signal;

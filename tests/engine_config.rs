@@ -274,6 +274,8 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_hides_the_value() {
         "RETRY_BASE",
         "RETRY_MAX",
         "RETRY_BUDGET",
+        "BREAKER_THRESHOLD",
+        "HOLD_BUDGET",
         "TENANT_KEYS",
         "ALLOW_PLAIN_HTTP",
         "SESSION",

@@ -90,6 +90,15 @@ impl Config {
             &self.retry_budget,
             self.retry_base..=HOUR * 24,
         )?;
+        within(
+            "PRODUCTGRAPH_BREAKER_THRESHOLD",
+            &self.breaker_threshold,
+            1..=1000,
+        )?;
+        if let Some(budget) = &self.hold_budget {
+            let range = Duration::from_secs(1)..=HOUR * 720;
+            within("PRODUCTGRAPH_HOLD_BUDGET", budget, range)?;
+        }
         self.check_paths()
     }
 

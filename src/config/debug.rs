@@ -38,6 +38,8 @@ impl fmt::Debug for Config {
             retry_base,
             retry_max,
             retry_budget,
+            breaker_threshold,
+            hold_budget,
             tenant_keys,
             allow_plain_http,
             session,

@@ -78,6 +78,22 @@ readers! {
     trace_trust: TraceTrust, values::trace_trust, accepts("PRODUCTGRAPH_TRACE_TRUST");
 }
 
+/// A duration that need not be there.
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    struct Given(Duration);
+
+    impl<'de> Deserialize<'de> for Given {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            duration(deserializer).map(Self)
+        }
+    }
+
+    let given = Option::<Given>::deserialize(deserializer)?;
+    Ok(given.map(|Given(duration)| duration))
+}
+
 /// Text without the space around it; empty text is none.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;

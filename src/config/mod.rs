@@ -89,6 +89,13 @@ pub struct Config {
     /// up to 24 h.
     #[serde(deserialize_with = "file::duration")]
     pub retry_budget: Duration,
+    /// Failed attempts in a row after which a lane sends one request at a time until the destination works
+    /// again. Default 5, from 1 to 1000.
+    pub breaker_threshold: u32,
+    /// How long events are kept for a provider that refuses this client. Default: none, only the ceiling
+    /// ends it; from 1 s to 30 d (720 h).
+    #[serde(deserialize_with = "file::optional_duration")]
+    pub hold_budget: Option<Duration>,
     /// Which tenant keys events carry. Default [`TenantKeys::Both`]; service versions differ.
     #[serde(deserialize_with = "file::tenant_keys")]
     pub tenant_keys: TenantKeys,
@@ -129,6 +136,8 @@ impl Default for Config {
             retry_base: Duration::from_millis(500),
             retry_max: Duration::from_secs(30),
             retry_budget: Duration::from_secs(300),
+            breaker_threshold: 5,
+            hold_budget: None,
             tenant_keys: TenantKeys::Both,
             allow_plain_http: false,
             session: SessionMinting::PerRequest,

@@ -58,6 +58,13 @@ impl Config {
         self
     }
 
+    /// Sets [`hold_budget`](field@Config::hold_budget).
+    #[must_use]
+    pub fn hold_budget(mut self, budget: Duration) -> Self {
+        self.hold_budget = Some(budget);
+        self
+    }
+
     setters! {
         batch_size: usize,
         batch_interval: Duration,
@@ -72,6 +79,7 @@ impl Config {
         retry_base: Duration,
         retry_max: Duration,
         retry_budget: Duration,
+        breaker_threshold: u32,
         tenant_keys: TenantKeys,
         allow_plain_http: bool,
         session: SessionMinting,

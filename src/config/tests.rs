@@ -93,6 +93,8 @@ fn a_value_at_the_edge_is_taken_and_one_beyond_is_refused_by_name() {
         ("RETRY_BASE", ["10ms", "30s"], ["9ms", "1m1ms"]),
         ("RETRY_MAX", ["500ms", "1h"], ["499ms", "1h1ms"]),
         ("RETRY_BUDGET", ["500ms", "24h"], ["499ms", "24h1ms"]),
+        ("BREAKER_THRESHOLD", ["1", "1000"], ["0", "1001"]),
+        ("HOLD_BUDGET", ["1s", "720h"], ["999ms", "720h1ms"]),
     ] {
         for value in good {
             assert!(with(name, value).is_ok(), "{name}={value}");

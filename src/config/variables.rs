@@ -57,6 +57,9 @@ variables! {
         |c, t| c.retry_max = values::duration(t)?;
     "RETRY_BUDGET", "a duration from PRODUCTGRAPH_RETRY_BASE to 24h",
         |c, t| c.retry_budget = values::duration(t)?;
+    "BREAKER_THRESHOLD", "a whole number from 1 to 1000",
+        |c, t| c.breaker_threshold = u32::try_from(values::whole(t)?).unwrap_or(u32::MAX);
+    "HOLD_BUDGET", "a duration from 1s to 720h", |c, t| c.hold_budget = Some(values::duration(t)?);
     "TENANT_KEYS", "both, product_id or project_id", |c, t| c.tenant_keys = values::tenant_keys(t)?;
     "ALLOW_PLAIN_HTTP", "true or false", |c, t| c.allow_plain_http = values::boolean(t)?;
     "SESSION", "request or process", |c, t| c.session = values::session(t)?;

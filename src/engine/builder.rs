@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use productgraph_actors::{
     Backoff, BackoffError, BatchLimits, DeadLetterLimits, LaneOptions, Overflow, Pipeline,
-    Priority, Provider, SpawnError,
+    Priority, Provider, RetryBudget, SpawnError,
 };
 use tokio::runtime::Handle as RuntimeHandle;
 
@@ -106,7 +106,9 @@ impl EngineBuilder {
             .trace_trust(config.trace_trust)
             .excluded_paths(config.excluded_paths.iter().cloned())
             .debug(config.debug)
+            .breaker_threshold(config.breaker_threshold)
             .retry(config.retry_base, config.retry_max, config.retry_budget)?;
+        builder.lane.hold_budget = config.hold_budget;
         builder.lane.attempt_timeout = config.request_timeout.saturating_mul(2);
         if config.trust_user_header {
             builder = builder.trust_user_header();
@@ -238,6 +240,27 @@ impl EngineBuilder {
     ) -> Result<Self, ConfigError> {
         self.lane.backoff = Backoff::new(base, cap, budget).map_err(retry_error)?;
         Ok(self)
+    }
+
+    /// Failed attempts in a row after which a provider gets one request at a time, however many wait,
+    /// until it works again. Default 5; zero is taken as one.
+    pub fn breaker_threshold(mut self, failures: u32) -> Self {
+        self.lane.breaker_threshold = failures;
+        self
+    }
+
+    /// How many retries a provider gets beside what it takes. Default: one for five successes and one
+    /// more every 2 s.
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.lane.retry_budget = budget;
+        self
+    }
+
+    /// How long events are kept for a provider that refuses this client (401, 403, ...). Default: as long
+    /// as they fit under the ceiling.
+    pub fn hold_budget(mut self, budget: Duration) -> Self {
+        self.lane.hold_budget = Some(budget);
+        self
     }
 
     /// Time for [`Engine::drain_on`] and [`Handle::flush`](crate::Handle::flush). Default 10 s.

@@ -66,6 +66,8 @@ fn each_bad_value_names_its_variable_and_neither_it_nor_the_key_is_shown() {
         ("RETRY_BASE", "bad"),
         ("RETRY_MAX", "bad"),
         ("RETRY_BUDGET", "bad"),
+        ("BREAKER_THRESHOLD", "1000000007"),
+        ("HOLD_BUDGET", "bad"),
         ("TENANT_KEYS", "bad-neither"),
         ("ALLOW_PLAIN_HTTP", "bad"),
         ("SESSION", "bad-session"),

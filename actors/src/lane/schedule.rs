@@ -100,6 +100,9 @@ impl<E> State<E> {
         }
         self.breaker.started();
         request.not_before = None;
+        for slice in &mut request.slices {
+            slice.attempts = slice.attempts.saturating_add(1);
+        }
         let attempt = Attempt {
             id: self.last_id,
             slices: request.slices.clone(),

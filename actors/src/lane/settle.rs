@@ -14,6 +14,7 @@ use crate::backoff::{Decision, FOREVER};
 use crate::dead_letters::DeadReason;
 use crate::ledger::{Counts, DropReason, RejectReason};
 use crate::provider::{Cause, Outcome, Verdict};
+use crate::request::Slice;
 
 /// A panic may be bad luck twice; the third time on the same events it is the events.
 const PANICS_BEFORE_ISOLATION: u32 = 3;
@@ -221,7 +222,7 @@ impl<E> Retry<'_, E> {
         if self.state.breaker.is_open() {
             return None;
         }
-        let youngest = request.slices.iter().map(|slice| slice.since()).max();
+        let youngest = request.slices.iter().map(Slice::since).max();
         let since = youngest.map_or(since, |youngest| youngest.max(since));
         let backoff = &self.options.backoff;
         match backoff.decide(request.failures, since, self.now, not_before, self.chance) {

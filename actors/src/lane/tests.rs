@@ -3,6 +3,7 @@
 mod bounds;
 mod breaker;
 mod budgets;
+mod fleet;
 mod life;
 mod outcomes;
 mod overflow;

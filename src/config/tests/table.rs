@@ -33,6 +33,8 @@ fn other_values() -> BTreeMap<&'static str, (&'static str, serde_json::Value)> {
         ("RETRY_BASE", ("1s", json!("1s"))),
         ("RETRY_MAX", ("1m", json!("60s"))),
         ("RETRY_BUDGET", ("1h", json!("60m"))),
+        ("BREAKER_THRESHOLD", ("9", json!(9))),
+        ("HOLD_BUDGET", ("2h", json!("120m"))),
         ("TENANT_KEYS", ("product_id", json!("product_id"))),
         ("ALLOW_PLAIN_HTTP", ("1", json!(true))),
         ("SESSION", ("process", json!("process"))),
@@ -144,6 +146,8 @@ fn the_setters_set_what_the_variables_do() {
         .retry_base(Duration::from_secs(1))
         .retry_max(Duration::from_secs(60))
         .retry_budget(Duration::from_secs(3600))
+        .breaker_threshold(9)
+        .hold_budget(Duration::from_secs(7200))
         .tenant_keys(TenantKeys::ProductId)
         .allow_plain_http(true)
         .session(SessionMinting::PerProcess)

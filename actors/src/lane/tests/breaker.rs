@@ -49,7 +49,8 @@ fn however_many_requests_could_fly_an_open_breaker_lets_one_probe_out() {
         let status = rig.lane.status(rig.now);
         assert_eq!(status.retry_in, Some(wait));
         assert_eq!(status.breaker, BreakerState::Open);
-        rig.later(wait - Duration::from_nanos(1));
+        let nearly = wait.saturating_sub(Duration::from_nanos(1));
+        rig.later(nearly);
         assert_eq!(rig.waits(), Some(Duration::from_nanos(1)));
         rig.later(Duration::from_nanos(1));
         let probes = start_all(&mut rig);

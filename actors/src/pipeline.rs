@@ -148,6 +148,11 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         self.stages.ingress.budget().used()
     }
 
+    /// How often a hook panicked: the screen, a filter, or what shares their count.
+    pub fn hook_panics(&self) -> u64 {
+        self.stages.hook_panics.count()
+    }
+
     /// What every lane is doing.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         let now = Instant::now();

@@ -131,7 +131,7 @@ impl<E> Ingress<E> {
         Err(self.refuse(event, RefuseReason::Full))
     }
 
-    fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
+    pub(crate) fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
         self.refused.add(reason, 1);
         Refused { event, reason }
     }

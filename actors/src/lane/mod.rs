@@ -5,6 +5,7 @@
 //! made here, under one short lock, without I/O and without a clock of their own.
 
 mod attempt;
+mod filter;
 mod intake;
 mod news;
 mod request;
@@ -30,6 +31,7 @@ use crate::request::{Sealed, Slice};
 use crate::watch::on_thread;
 
 pub(crate) use attempt::{Attempt, Ended, Next, Ready};
+pub(crate) use filter::{Filter, Sifted};
 pub(crate) use news::{Episode, News};
 use state::State;
 pub use status::{LaneState, LaneStatus};
@@ -79,6 +81,7 @@ pub(crate) struct Lane<E> {
     options: LaneOptions,
     max_bytes: usize,
     priority: fn(&E) -> Priority,
+    filter: Option<Filter<E>>,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -103,6 +106,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
             priority,
+            filter: None,
             wake: Notify::new(),
             settled: Notify::new(),
         }

@@ -63,6 +63,9 @@ pub enum TrackError {
     /// The event alone is larger than everything the engine may hold.
     #[error("the event is larger than the engine's byte ceiling")]
     TooLarge(Box<Event>),
+    /// It was tracked from inside a hook of an engine: the hook would get it as its next event.
+    #[error("events are not taken from inside a hook")]
+    InHook(Box<Event>),
     /// The engine is disabled; nothing is counted.
     #[error("the engine is disabled")]
     Disabled(Box<Event>),
@@ -76,6 +79,7 @@ impl TrackError {
             Self::Full(event)
             | Self::Closed(event)
             | Self::TooLarge(event)
+            | Self::InHook(event)
             | Self::Disabled(event) => *event,
         }
     }
@@ -87,6 +91,7 @@ impl From<productgraph_actors::Refused<Event>> for TrackError {
         match refused.reason {
             RefuseReason::Closed => Self::Closed(event),
             RefuseReason::TooLarge => Self::TooLarge(event),
+            RefuseReason::InHook => Self::InHook(event),
             _ => Self::Full(event),
         }
     }

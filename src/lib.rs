@@ -75,7 +75,9 @@ mod text;
 
 pub use config::Config;
 pub use correlation::Correlation;
-pub use engine::{Engine, EngineBuilder, Health, HealthState, StartError, Stats};
+pub use engine::{
+    Engine, EngineBuilder, Health, HealthState, OnHookPanic, ProviderOptions, StartError, Stats,
+};
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};

@@ -32,11 +32,14 @@ pub struct PipelineBuilder<E> {
     queue_capacity: usize,
     overflow: Overflow,
     batch: BatchLimits,
-    lanes: Vec<(Box<dyn Provider<E>>, LaneOptions, Option<Filter<E>>)>,
+    lanes: Vec<Destination<E>>,
     screen: Option<Box<Judge<E>>>,
     hook_panics: HookPanics,
     runtime: Option<Handle>,
 }
+
+/// A provider, how its lane behaves, and what is kept from it.
+type Destination<E> = (Box<dyn Provider<E>>, LaneOptions, Option<Filter<E>>);
 
 /// Why a pipeline could not be spawned.
 #[derive(Debug, thiserror::Error)]

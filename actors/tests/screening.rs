@@ -325,7 +325,7 @@ async fn a_buffer_that_crashes_between_turns_loses_nothing_of_what_is_screened()
 #[tokio::test(start_paused = true)]
 async fn one_provider_gets_everything_and_the_other_what_its_filter_lets_through() {
     let (all, odd) = (Script::delivering("all"), Script::delivering("odd"));
-    let filter = |event: &u64| (event % 2 == 0).then_some(FilterReason::Consent);
+    let filter = |event: &u64| event.is_multiple_of(2).then_some(FilterReason::Consent);
     let pipeline = attached()
         .provider(all.provider())
         .filtered_provider(Box::new(odd.provider()), LaneOptions::default(), filter)

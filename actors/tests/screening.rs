@@ -297,6 +297,36 @@ async fn what_a_screen_sends_is_refused_and_neither_loops_nor_waits() {
     assert_eq!(refused.reason, RefuseReason::Closed);
 }
 
+#[test]
+fn a_screen_that_shuts_its_own_engine_down_waits_until_the_deadline_and_no_longer() {
+    let own = Arc::new(Mutex::new(None::<Arc<Pipeline<u64>>>));
+    let (told, reports) = mpsc::channel();
+    let engine = Arc::clone(&own);
+    let pipeline = builder()
+        .screen(move |event| {
+            let engine = engine.lock().expect("no panic").take();
+            if let Some(engine) = engine {
+                let report = engine.shutdown_blocking(Duration::from_millis(30));
+                told.send(report).expect("the test listens");
+            }
+            Screened::Keep(event)
+        })
+        .provider(Script::delivering("sink").provider())
+        .spawn()
+        .expect("spawns");
+    let pipeline = Arc::new(pipeline);
+    *own.lock().expect("no panic") = Some(Arc::clone(&pipeline));
+    send_all(&pipeline, 0..3);
+    let report = reports.recv_timeout(BOUND).expect("it ends");
+    let sink = &report.ledger.providers[0];
+    assert_eq!(
+        sink.dropped.get(DropReason::Deadline),
+        report.ledger.accepted
+    );
+    assert!(report.ledger.balances(), "{report}");
+    eventually("the bytes come back", || pipeline.bytes_held() == 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_buffer_that_crashes_between_turns_loses_nothing_of_what_is_screened() {
     expect_panics();

@@ -51,6 +51,11 @@ impl HookPanics {
         self.0.count.load(Ordering::Relaxed)
     }
 
+    /// Counts panics that somebody else has caught.
+    pub fn add(&self, panics: u64) {
+        self.0.count.fetch_add(panics, Ordering::Relaxed);
+    }
+
     /// Runs `hook` and returns what it does; `None`, and one more panic, if it panicked.
     ///
     /// What the hook sends into a pipeline meanwhile, on this thread, is refused as `in_hook`: every
@@ -62,7 +67,7 @@ impl HookPanics {
         match result {
             Ok(value) => Some(value),
             Err(payload) => {
-                self.0.count.fetch_add(1, Ordering::Relaxed);
+                self.add(1);
                 let_go(payload);
                 None
             }

@@ -151,7 +151,6 @@ impl<E: Send + Sync + 'static> Stages<E> {
             intake.screening = drained;
             drop(intake);
             let passed = screen.pass(chunk, self.ingress.budget());
-            self.hook_panics.tell(now);
             intake = self.intake();
             if intake.closed.is_some() {
                 // who closed has counted them
@@ -176,7 +175,11 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 accumulator.push(event, weight, now, outbox);
             }
         }
-        self.end_turn(&mut intake, drained, drained == max, now)
+        let turn = self.end_turn(&mut intake, drained, drained == max, now);
+        drop(intake);
+        // last: whoever writes the log may panic, too
+        self.hook_panics.tell(now);
+        turn
     }
 
     fn end_turn(&self, intake: &mut Intake<E>, drained: usize, more: bool, now: Instant) -> Turn {

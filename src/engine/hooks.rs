@@ -66,7 +66,7 @@ impl EngineBuilder {
 
     /// What becomes of an event on which a hook panicked. Default [`OnHookPanic::Drop`]. It also decides
     /// about a provider's filter that panics: the event is given up for that provider, or let through.
-    /// An event that cannot be redacted is given up in any case.
+    /// A pattern of the redaction that panics costs the text it was looking at in any case.
     pub fn on_hook_panic(mut self, policy: OnHookPanic) -> Self {
         self.hooks.on_panic = policy;
         self
@@ -83,9 +83,11 @@ impl EngineBuilder {
 impl Hooks {
     /// Makes `pipeline` run them.
     pub(super) fn attach(self, pipeline: PipelineBuilder<Event>) -> PipelineBuilder<Event> {
-        pipeline
-            .hook_panics(self.panics.clone())
-            .screen(move |event| self.screen(event))
+        let pipeline = pipeline.hook_panics(self.panics.clone());
+        if self.before_send.is_empty() && self.redaction.is_none() {
+            return pipeline;
+        }
+        pipeline.screen(move |event| self.screen(event))
     }
 
     /// A panic in here that is not caught gives the event up.
@@ -97,10 +99,20 @@ impl Hooks {
         };
         match event {
             Some(mut event) => {
-                self.redaction.apply(&mut event);
+                self.redact(&mut event);
                 Screened::Keep(event)
             }
             None => Screened::Filter(FilterReason::BeforeSend),
+        }
+    }
+
+    /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook.
+    fn redact(&self, event: &mut Event) {
+        let before = self.redaction.panics();
+        self.redaction.apply(event);
+        let panics = self.redaction.panics().saturating_sub(before);
+        if panics > 0 {
+            self.panics.add(panics);
         }
     }
 

@@ -66,6 +66,7 @@ pub mod event;
 mod handle;
 #[cfg(feature = "tower")]
 pub mod middleware;
+mod privacy;
 pub mod providers;
 mod secret;
 mod shutdown_signal;
@@ -81,6 +82,7 @@ pub use engine::{
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
+pub use privacy::{Consent, ConsentPolicy, Redaction, Sampling};
 pub use productgraph_actors::{
     Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
     FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,

@@ -61,6 +61,7 @@ pub struct Event {
     extra: Option<Arc<Extra>>,
     kind: EventKind,
     trace: Option<TraceIds>,
+    consent: Option<crate::Consent>,
 }
 
 const _: () = assert!(
@@ -93,7 +94,20 @@ impl Event {
             extra: None,
             kind,
             trace: None,
+            consent: None,
         }
+    }
+
+    /// What the user said to this event, if anything.
+    pub fn consent(&self) -> Option<crate::Consent> {
+        self.consent
+    }
+
+    /// Says whether the user agreed to this event.
+    #[must_use]
+    pub fn with_consent(mut self, consent: crate::Consent) -> Self {
+        self.consent = Some(consent);
+        self
     }
 
     /// Fills in what is unset; what the event says itself wins.

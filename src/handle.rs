@@ -68,6 +68,9 @@ pub enum TrackError {
     /// The event alone is larger than everything the engine may hold.
     #[error("the event is larger than the engine's byte ceiling")]
     TooLarge(Box<Event>),
+    /// It was tracked from inside a hook of an engine: the hook would get it as its next event.
+    #[error("events are not taken from inside a hook")]
+    InHook(Box<Event>),
     /// The engine is disabled; nothing is counted.
     #[error("the engine is disabled")]
     Disabled(Box<Event>),
@@ -82,6 +85,7 @@ impl TrackError {
             | Self::Closed(event)
             | Self::Forked(event)
             | Self::TooLarge(event)
+            | Self::InHook(event)
             | Self::Disabled(event) => *event,
         }
     }
@@ -94,6 +98,7 @@ impl From<productgraph_actors::Refused<Event>> for TrackError {
             RefuseReason::Closed => Self::Closed(event),
             RefuseReason::Forked => Self::Forked(event),
             RefuseReason::TooLarge => Self::TooLarge(event),
+            RefuseReason::InHook => Self::InHook(event),
             _ => Self::Full(event),
         }
     }

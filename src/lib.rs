@@ -67,6 +67,7 @@ pub mod event;
 mod handle;
 #[cfg(feature = "tower")]
 pub mod middleware;
+mod privacy;
 pub mod providers;
 mod secret;
 mod shutdown_signal;
@@ -77,10 +78,13 @@ mod text;
 pub use config::Config;
 pub use correlation::Correlation;
 pub use dead_letters::DeadLetter;
-pub use engine::{Engine, EngineBuilder, Health, HealthState, StartError, Stats};
+pub use engine::{
+    Engine, EngineBuilder, Health, HealthState, OnHookPanic, ProviderOptions, StartError, Stats,
+};
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
+pub use privacy::{Consent, ConsentPolicy, Redaction, Sampling};
 pub use productgraph_actors::{
     Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts, DeadLetterLimits,
     DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState,

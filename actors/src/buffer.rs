@@ -80,7 +80,7 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
                 }
                 continue;
             }
-            let more = turn.drained == EVENTS_PER_TURN || !self.seals.is_empty();
+            let more = turn.more || !self.seals.is_empty();
             if more || !self.rest(turn) {
                 tokio::select! { biased;
                     signal = mailbox.recv() => return Ok(signal),
@@ -141,7 +141,7 @@ impl<E: Send + Sync + 'static> Buffer<E> {
             return;
         }
         let drained = self.stages.ingress.drained();
-        let ring_empty = turn.drained < EVENTS_PER_TURN && !turn.blocked;
+        let ring_empty = !turn.more && !turn.blocked;
         if !self
             .seals
             .iter()

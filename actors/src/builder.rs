@@ -10,11 +10,14 @@ use tokio::runtime::Handle;
 use crate::batch::BatchLimits;
 use crate::dead_letters::{self, DeadLetters};
 use crate::finale::Finale;
+use crate::hooks::HookPanics;
 use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
-use crate::lane::{Lane, LaneOptions};
+use crate::lane::{Filter, Lane, LaneOptions};
+use crate::ledger::FilterReason;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
 use crate::runtimes::Runtimes;
+use crate::screen::{Judge, Screen, Screened};
 use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
 use crate::watch::Watch;
@@ -27,10 +30,15 @@ pub struct PipelineBuilder<E> {
     queue_capacity: usize,
     overflow: Overflow,
     batch: BatchLimits,
-    lanes: Vec<(Box<dyn Provider<E>>, LaneOptions)>,
+    lanes: Vec<Destination<E>>,
+    screen: Option<Box<Judge<E>>>,
+    hook_panics: HookPanics,
     runtime: Option<Handle>,
     pub(crate) dead_letters: Option<dead_letters::Options<E>>,
 }
+
+/// A provider, how its lane behaves, and what is kept from it.
+type Destination<E> = (Box<dyn Provider<E>>, LaneOptions, Option<Filter<E>>);
 
 /// Why a pipeline could not be spawned.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +68,8 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             overflow: Overflow::default(),
             batch: BatchLimits::default(),
             lanes: Vec::new(),
+            screen: None,
+            hook_panics: HookPanics::default(),
             runtime: None,
             dead_letters: None,
         }
@@ -113,7 +123,45 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     /// Adds a provider.
     #[must_use]
     pub fn boxed_provider(mut self, provider: Box<dyn Provider<E>>, options: LaneOptions) -> Self {
-        self.lanes.push((provider, options));
+        self.lanes.push((provider, options, None));
+        self
+    }
+
+    /// Adds a provider that gets only what `filter` lets through, by naming no reason against it. What
+    /// it does not let through is counted as filtered for this provider, and held for it no longer.
+    ///
+    /// The filter runs on the engine's fan-out, under no lock, once for each event: while it runs, later
+    /// batches reach no provider, so it must be quick and must not block. An event on which it panics
+    /// is given up for this provider as [`DropReason::HookPanicked`](crate::DropReason::HookPanicked).
+    #[must_use]
+    pub fn filtered_provider(
+        mut self,
+        provider: Box<dyn Provider<E>>,
+        options: LaneOptions,
+        filter: impl Fn(&E) -> Option<FilterReason> + Send + Sync + 'static,
+    ) -> Self {
+        self.lanes.push((provider, options, Some(Box::new(filter))));
+        self
+    }
+
+    /// Shows every accepted event to `screen` once, in order, before it is batched: it may change it,
+    /// filter it or give it up. A second screen replaces the first.
+    ///
+    /// It runs on a thread of the engine, not the caller's, and under no lock. While it runs, nothing
+    /// else leaves the ring: if it is slow, callers are refused once the ring is full; if it never
+    /// returns, a shutdown still ends at its deadline. An event on which it panics is given up as
+    /// [`DropReason::HookPanicked`](crate::DropReason::HookPanicked). What it sends into a pipeline is
+    /// refused. An event that it makes heavier is given up as overflow if there is no room for that.
+    #[must_use]
+    pub fn screen(mut self, screen: impl Fn(E) -> Screened<E> + Send + Sync + 'static) -> Self {
+        self.screen = Some(Box::new(screen));
+        self
+    }
+
+    /// Where panics of the screen and of filters are counted. Default: a count of the pipeline's own.
+    #[must_use]
+    pub fn hook_panics(mut self, panics: HookPanics) -> Self {
+        self.hook_panics = panics;
         self
     }
 
@@ -135,7 +183,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             return Err(SpawnError::NoProvider);
         }
         let mut names = HashSet::new();
-        for (provider, _) in &self.lanes {
+        for (provider, ..) in &self.lanes {
             if !names.insert(provider.name()) {
                 return Err(SpawnError::DuplicateProvider(provider.name().to_owned()));
             }
@@ -145,7 +193,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             None => Runtimes::start(self.lanes.len()).map_err(SpawnError::Runtime)?,
         };
 
-        let names: Vec<_> = self.lanes.iter().map(|(p, _)| p.name()).collect();
+        let names: Vec<_> = self.lanes.iter().map(|(p, ..)| p.name()).collect();
         let dead_letters = self.dead_letters.filter(|dead| !dead.limits.are_off());
         let dead_letters = dead_letters
             .map(|dead| DeadLetters::start(dead, self.weigh, &names))
@@ -157,7 +205,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         let mut batch = self.batch;
         batch.max_events = batch.max_events.max(1);
         batch.max_bytes = batch.max_bytes.min(share / 4).max(1);
-        let by_priority = |(_, lane): &(_, LaneOptions)| lane.overflow == Overflow::ByPriority;
+        let by_priority = |(_, lane, _): &Destination<E>| lane.overflow == Overflow::ByPriority;
         let prioritise =
             self.overflow == Overflow::ByPriority || self.lanes.iter().any(by_priority);
         let ingress = Ingress::new(&IngressOptions {
@@ -170,7 +218,9 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         let mut lanes = self
             .lanes
             .into_iter()
-            .map(|(provider, options)| Lane::new(provider, options, share))
+            .map(|(provider, options, filter)| {
+                Lane::new(provider, options, share).with_filter(filter)
+            })
             .collect::<Vec<_>>();
         if let Some(dead) = &dead_letters {
             let stores = dead.stores.iter().cloned();
@@ -180,7 +230,11 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
                 .collect();
         }
         let lives = Arc::new(AllLives::new(lanes.len()));
-        let mut stages = Stages::new(ingress, batch, lanes);
+        let panics = self.hook_panics;
+        let screen = self
+            .screen
+            .map(|judge| Screen::new(judge, self.weigh, panics.clone()));
+        let mut stages = Stages::new(ingress, batch, lanes).with_hooks(screen, panics);
         stages.dead = dead_letters;
         let stages = Arc::new(stages);
         let finale = Arc::new(Finale::new());
@@ -201,7 +255,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
 
 impl<E: 'static> fmt::Debug for PipelineBuilder<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let providers: Vec<_> = self.lanes.iter().map(|(p, _)| p.name()).collect();
+        let providers: Vec<_> = self.lanes.iter().map(|(p, ..)| p.name()).collect();
         f.debug_struct("PipelineBuilder")
             .field("providers", &providers)
             .field("max_bytes", &self.max_bytes)

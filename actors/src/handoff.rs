@@ -37,14 +37,26 @@ impl<T> Handoff<T> {
         }
     }
 
-    /// Takes one item and hands it to `route` before anyone else can look: an observer sees it either
-    /// in the queue or where `route` put it, never in between.
-    pub(crate) fn route_one<R>(&self, route: impl FnOnce(T) -> R) -> Option<R> {
+    /// Takes one item, if it is `wanted`, and hands it to `route` before anyone else can look: an
+    /// observer sees it either in the queue or where `route` put it, never in between.
+    pub(crate) fn route_one_if<R>(
+        &self,
+        wanted: impl FnOnce(&T) -> bool,
+        route: impl FnOnce(T) -> R,
+    ) -> Option<R> {
         let mut queue = self.lock();
+        if !wanted(queue.front()?) {
+            return None;
+        }
         let result = route(queue.pop_front()?);
         drop(queue);
         self.room.notify_one();
         Some(result)
+    }
+
+    /// Looks at the item that comes next, which stays where it is.
+    pub(crate) fn next<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.lock().front().map(look)
     }
 
     /// Runs `look` over everything that waits.
@@ -69,9 +81,12 @@ mod tests {
         handoff.fill(&mut from);
         assert_eq!(from, [3]);
         let mut seen = Vec::new();
-        while handoff.route_one(|n| seen.push(n)).is_some() {}
+        let mut route = |wanted: i32| handoff.route_one_if(|n| *n <= wanted, |n| seen.push(n));
+        assert!(route(1).is_some() && route(1).is_none() && route(2).is_some());
+        assert!(route(9).is_none());
         handoff.fill(&mut from);
-        assert!(from.is_empty() && handoff.route_one(|n| seen.push(n)).is_some());
+        assert!(from.is_empty() && handoff.next(|n| *n) == Some(3));
+        assert!(route(9).is_some());
         assert_eq!(seen, [1, 2, 3]);
     }
 }

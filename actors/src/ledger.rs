@@ -57,6 +57,8 @@ reasons! {
         TooLarge = "too_large",
         /// The process forked: the engine's threads did not come along.
         Forked = "forked",
+        /// It was sent from inside a hook, which would get it as its next event.
+        InHook = "in_hook",
     }
 }
 
@@ -174,7 +176,8 @@ impl<R: Reason> Default for AtomicCounts<R> {
 
 impl<R: Reason> AtomicCounts<R> {
     pub(crate) fn add(&self, reason: R, n: u64) {
-        self.by_reason[reason.index()].fetch_add(n, Ordering::Relaxed);
+        // who sees this count sees also what was counted as accepted before it
+        self.by_reason[reason.index()].fetch_add(n, Ordering::Release);
     }
 
     pub(crate) fn snapshot(&self) -> Counts<R> {
@@ -182,7 +185,7 @@ impl<R: Reason> AtomicCounts<R> {
             by_reason: self
                 .by_reason
                 .iter()
-                .map(|c| c.load(Ordering::Relaxed))
+                .map(|c| c.load(Ordering::Acquire))
                 .collect(),
             reason: std::marker::PhantomData,
         }

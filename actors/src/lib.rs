@@ -37,6 +37,7 @@ mod fanout;
 mod finale;
 mod flusher;
 mod handoff;
+mod hooks;
 mod ingress;
 mod lane;
 mod ledger;
@@ -47,6 +48,7 @@ mod report;
 mod request;
 mod running;
 mod runtimes;
+mod screen;
 mod sender;
 mod shutdown;
 mod stages;
@@ -62,6 +64,7 @@ pub use builder::{PipelineBuilder, SpawnError};
 pub use dead_letters::{
     DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
 };
+pub use hooks::HookPanics;
 pub use ingress::{Overflow, Priority};
 pub use lane::{BreakerState, LaneOptions, LaneState, LaneStatus, RetryBudget};
 pub use ledger::{
@@ -71,4 +74,5 @@ pub use pipeline::Pipeline;
 pub use provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
 pub use report::{Completion, Report};
 pub use request::Events;
+pub use screen::Screened;
 pub use sender::{Refused, Sender};

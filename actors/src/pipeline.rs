@@ -172,6 +172,11 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         self.stages.ingress.budget().used()
     }
 
+    /// How often a hook panicked: the screen, a filter, or what shares their count.
+    pub fn hook_panics(&self) -> u64 {
+        self.stages.hook_panics.count()
+    }
+
     /// Whether this is the copy of the engine in a child process, which can only refuse: the engine's
     /// threads stayed in the parent. Costs a system call.
     pub fn is_forked(&self) -> bool {

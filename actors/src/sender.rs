@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hooks;
 use crate::ledger::RefuseReason;
 use crate::stages::Stages;
 
@@ -28,32 +29,38 @@ impl<E: Send + Sync + 'static> Sender<E> {
     /// Puts one event in, or says at once that it cannot. Takes no lock and never waits.
     ///
     /// # Errors
-    /// [`Refused`] with the event, when there is no room, the pipeline is closed, or the event alone is
-    /// larger than everything the pipeline may hold. It has been counted.
+    /// [`Refused`] with the event, when there is no room, the pipeline is closed, the event alone is
+    /// larger than everything the pipeline may hold, or a hook sends it. It has been counted.
     pub fn try_send(&self, event: E) -> Result<(), Refused<E>> {
-        self.stages
-            .ingress
-            .try_push(event)
-            .map_err(|refused| Refused {
-                event: refused.event,
-                reason: refused.reason,
-            })
+        let ingress = &self.stages.ingress;
+        let result = if hooks::is_running() {
+            Err(ingress.refuse(event, RefuseReason::InHook))
+        } else {
+            ingress.try_push(event)
+        };
+        result.map_err(|refused| Refused {
+            event: refused.event,
+            reason: refused.reason,
+        })
     }
 
     /// Puts one event in and waits for room if there is none. Works on any executor; dropping the
     /// future gives the event up before it was accepted.
     ///
     /// # Errors
-    /// [`Refused`] when the pipeline is or gets closed, or the event can never fit.
+    /// [`Refused`] when the pipeline is or gets closed, the event can never fit, or a hook sends it.
     pub async fn send(&self, event: E) -> Result<(), Refused<E>> {
-        self.stages
-            .ingress
-            .push_wait(event)
-            .await
-            .map_err(|refused| Refused {
-                event: refused.event,
-                reason: refused.reason,
-            })
+        let ingress = &self.stages.ingress;
+        let result = if hooks::is_running() {
+            // it would wait for room that nobody can make while the hook runs
+            Err(ingress.refuse(event, RefuseReason::InHook))
+        } else {
+            ingress.push_wait(event).await
+        };
+        result.map_err(|refused| Refused {
+            event: refused.event,
+            reason: refused.reason,
+        })
     }
 
     /// Whether events are refused because the pipeline was closed.

@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use crate::batch::{Accumulator, BatchLimits};
 use crate::dead_letters::DeadLetters;
 use crate::handoff::Handoff;
+use crate::hooks::HookPanics;
 use crate::ingress::Ingress;
-use crate::lane::Lane;
-use crate::ledger::{AtomicCounts, DropReason, Ledger};
+use crate::lane::{Lane, Sifted};
+use crate::ledger::{AtomicCounts, DropReason, FilterReason, Ledger};
 use crate::request::Sealed;
+use crate::screen::{CHUNK, Screen};
 
 /// Sealed batches that may wait for the fan-out.
 const SEALED: usize = 8;
@@ -29,15 +31,27 @@ pub(crate) struct Stages<E> {
     pub(crate) lanes: Vec<Arc<Lane<E>>>,
     pub(crate) routed: Progress,
     pub(crate) dead: Option<DeadLetters<E>>,
+    screen: Option<Screen<E>>,
+    pub(crate) hook_panics: HookPanics,
+    /// Kept from every lane on purpose.
+    filtered: AtomicCounts<FilterReason>,
     /// Given up after the ring and before the lanes.
     given_up: AtomicCounts<DropReason>,
 }
 
 /// The batch being built and those that found no room in the hand-off yet.
 struct Intake<E> {
+    /// Events off the ring that a turn has under the hook, outside the lock.
+    screening: usize,
     accumulator: Accumulator<E>,
     outbox: VecDeque<Sealed<E>>,
     closed: Option<DropReason>,
+}
+
+/// What the lanes' filters left of one batch.
+struct Sifting<E> {
+    number: u64,
+    lanes: Vec<Option<Sifted<E>>>,
 }
 
 /// What one turn of the buffer found.
@@ -45,10 +59,23 @@ struct Intake<E> {
 pub(crate) struct Turn {
     /// Events taken off the ring.
     pub(crate) drained: usize,
+    /// It did as much as one turn may: there may be more to do at once.
+    pub(crate) more: bool,
     /// The hand-off is full: wait for room before the next turn.
     pub(crate) blocked: bool,
     /// When the batch being built has to close.
     pub(crate) due: Option<Instant>,
+}
+
+impl Turn {
+    fn blocked<E>(intake: &Intake<E>) -> Self {
+        Self {
+            drained: 0,
+            more: false,
+            blocked: !intake.outbox.is_empty(),
+            due: None,
+        }
+    }
 }
 
 impl<E: Send + Sync + 'static> Stages<E> {
@@ -57,6 +84,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
         Self {
             ingress,
             intake: Mutex::new(Intake {
+                screening: 0,
                 accumulator: Accumulator::new(limits, budget),
                 outbox: VecDeque::new(),
                 closed: None,
@@ -65,29 +93,104 @@ impl<E: Send + Sync + 'static> Stages<E> {
             lanes: lanes.into_iter().map(Arc::new).collect(),
             routed: Progress::default(),
             dead: None,
+            screen: None,
+            hook_panics: HookPanics::default(),
+            filtered: AtomicCounts::default(),
             given_up: AtomicCounts::default(),
         }
+    }
+
+    /// With a hook that sees every event before it is batched, and the count of what hooks panic.
+    pub(crate) fn with_hooks(mut self, screen: Option<Screen<E>>, panics: HookPanics) -> Self {
+        self.screen = screen;
+        self.hook_panics = panics;
+        self
     }
 
     /// One bounded turn: takes up to `max` events off the ring, seals what is due, hands over.
     pub(crate) fn turn(&self, max: usize, now: Instant) -> Turn {
         let mut intake = self.intake();
+        let waited = !intake.outbox.is_empty();
+        self.sealed.fill(&mut intake.outbox);
+        if intake.closed.is_some() || !intake.outbox.is_empty() {
+            return Turn::blocked(&intake);
+        }
+        match &self.screen {
+            None => {
+                let Intake {
+                    accumulator,
+                    outbox,
+                    ..
+                } = &mut *intake;
+                let drained = self.ingress.drain(max, |event, weight, priority| {
+                    accumulator.push(event, weight, priority, now, outbox);
+                });
+                self.end_turn(&mut intake, drained, drained == max, now)
+            }
+            // the fan-out was woken by this thread and may wait for it: let it go first
+            Some(_) if waited => Turn {
+                drained: 0,
+                more: true,
+                blocked: false,
+                due: intake.accumulator.due(),
+            },
+            Some(screen) => self.screened_turn(screen, intake, max.min(CHUNK), now),
+        }
+    }
+
+    /// The hook runs without the lock: [`Stages::close`] needs it, and keeps deadlines.
+    fn screened_turn<'a>(
+        &'a self,
+        screen: &Screen<E>,
+        mut intake: MutexGuard<'a, Intake<E>>,
+        max: usize,
+        now: Instant,
+    ) -> Turn {
+        let mut chunk = Vec::with_capacity(self.ingress.len().min(max));
+        let drained = self.ingress.drain(max, |event, weight, priority| {
+            chunk.push((event, weight, priority));
+        });
+        if drained > 0 {
+            intake.screening = drained;
+            drop(intake);
+            let passed = screen.pass(chunk, self.ingress.budget());
+            intake = self.intake();
+            if intake.closed.is_some() {
+                // who closed has counted them
+                let turn = Turn::blocked(&intake);
+                drop(intake);
+                passed.discard(self.ingress.budget());
+                return Turn { drained, ..turn };
+            }
+            intake.screening = 0;
+            for reason in passed.filtered {
+                self.filtered.add(reason, 1);
+            }
+            for reason in passed.dropped {
+                self.given_up.add(reason, 1);
+            }
+            let Intake {
+                accumulator,
+                outbox,
+                ..
+            } = &mut *intake;
+            for (event, weight, priority) in passed.kept {
+                accumulator.push(event, weight, priority, now, outbox);
+            }
+        }
+        let turn = self.end_turn(&mut intake, drained, drained == max, now);
+        drop(intake);
+        // last: whoever writes the log may panic, too
+        self.hook_panics.tell(now);
+        turn
+    }
+
+    fn end_turn(&self, intake: &mut Intake<E>, drained: usize, more: bool, now: Instant) -> Turn {
         let Intake {
             accumulator,
             outbox,
-            closed,
-        } = &mut *intake;
-        self.sealed.fill(outbox);
-        if closed.is_some() || !outbox.is_empty() {
-            return Turn {
-                drained: 0,
-                blocked: !outbox.is_empty(),
-                due: None,
-            };
-        }
-        let drained = self.ingress.drain(max, |event, weight, priority| {
-            accumulator.push(event, weight, priority, now, outbox);
-        });
+            ..
+        } = intake;
         outbox.extend(accumulator.seal_if_due(now));
         if drained == 0 && self.ingress.budget().room().is_awaited() {
             // the batch being built may hold the very bytes that are waited for
@@ -96,6 +199,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
         self.sealed.fill(outbox);
         Turn {
             drained,
+            more,
             blocked: !outbox.is_empty(),
             due: accumulator.due(),
         }
@@ -153,10 +257,50 @@ impl<E: Send + Sync + 'static> Stages<E> {
 
     /// Offers the next sealed batch to every lane.
     pub(crate) fn route_one(&self) -> bool {
-        let routed = self.sealed.route_one(|sealed| {
-            let lanes = self.lanes.iter().enumerate();
+        if !self.lanes.iter().any(|lane| lane.has_filter()) {
+            return self.route(|_| true, Vec::new());
+        }
+        let Some(sifted) = self.sift() else {
+            return false;
+        };
+        self.hook_panics.tell(Instant::now());
+        // a close that came meanwhile has routed it, and then there is nothing left to route
+        self.route(|next| next.number == sifted.number, sifted.lanes)
+    }
+
+    /// What the lanes' filters leave of the next batch. They are the application's code: they run while
+    /// the batch is still in the hand-off, and nothing is locked.
+    fn sift(&self) -> Option<Sifting<E>> {
+        let copy = |sealed: &Sealed<E>| (sealed.number, sealed.slices.clone(), sealed.only);
+        let (number, slices, only) = self.sealed.next(copy)?;
+        let lanes = match only {
+            None => {
+                let sift = |lane: &Arc<Lane<E>>| lane.sift(number, &slices, &self.hook_panics);
+                self.lanes.iter().map(sift).collect()
+            }
+            // it was put back into one lane, and has passed that lane's filter before
+            Some(_) => Vec::new(),
+        };
+        Some(Sifting { number, lanes })
+    }
+
+    /// Takes the next batch, if it is `wanted`, and offers it to every lane that it is for. Each gets
+    /// what its filter left, or everything.
+    fn route(
+        &self,
+        wanted: impl FnOnce(&Sealed<E>) -> bool,
+        mut sifted: Vec<Option<Sifted<E>>>,
+    ) -> bool {
+        let routed = self.sealed.route_one_if(wanted, |sealed| {
+            sifted.resize_with(self.lanes.len(), || None);
+            let lanes = self.lanes.iter().zip(sifted).enumerate();
             let meant = lanes.filter(|(i, _)| sealed.only.is_none_or(|only| only == *i));
-            let garbage: Vec<_> = meant.map(|(_, lane)| lane.offer(&sealed)).collect();
+            let garbage: Vec<_> = meant
+                .map(|(_, (lane, sifted))| match sifted {
+                    Some(sifted) => lane.offer_sifted(&sifted),
+                    None => lane.offer(&sealed),
+                })
+                .collect();
             (sealed, garbage)
         });
         if let Some((sealed, _)) = &routed {
@@ -176,8 +320,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
             lost = std::mem::take(&mut intake.outbox);
             lost.extend(intake.accumulator.seal());
             let everyones = lost.iter().filter(|sealed| sealed.only.is_none());
-            self.given_up
-                .add(reason, everyones.map(|sealed| sealed.len() as u64).sum());
+            let left: usize = everyones.map(Sealed::len).sum();
+            // the turn that has them under the hook sees that the intake is closed, and drops them
+            let screening = std::mem::take(&mut intake.screening);
+            self.given_up.add(reason, (left + screening) as u64);
             for sealed in &lost {
                 if let Some(lane) = sealed.only.and_then(|only| self.lanes.get(only)) {
                     lane.lost_on_the_way(&sealed.slices, reason);
@@ -189,8 +335,8 @@ impl<E: Send + Sync + 'static> Stages<E> {
         for lane in &self.lanes {
             lane.close(reason);
         }
-        // closed lanes count what is routed to them
-        while self.route_one() {}
+        // closed lanes count what is routed to them; no filter runs, it might not come back
+        while self.route(|_| true, Vec::new()) {}
         if let Some(dead) = &self.dead {
             dead.end_hook();
         }
@@ -213,6 +359,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
             }
         };
         let lanes: Vec<_> = self.lanes.iter().map(read).collect();
+        let filtered = self.filtered.snapshot();
         let mut before_lanes = self.given_up.snapshot();
         before_lanes.merge(&self.ingress.dropped());
         let refused = self.ingress.refused();
@@ -220,7 +367,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
         let providers = lanes
             .into_iter()
             .map(|(mut ledger, offered)| {
-                let upstream = accepted.saturating_sub(before_lanes.total() + offered);
+                let settled = filtered.total() + before_lanes.total() + offered;
+                let upstream = accepted.saturating_sub(settled);
+                ledger.filtered.merge(&filtered);
                 ledger.dropped.merge(&before_lanes);
                 ledger.pending += upstream;
                 if forked {
@@ -248,7 +397,8 @@ impl<E: Send + Sync + 'static> Stages<E> {
         };
         let outbox = events(&intake.outbox);
         let sealed = self.sealed.peek(events);
-        let before = self.ingress.len() + intake.accumulator.len() + outbox + sealed;
+        let built = intake.screening + intake.accumulator.len();
+        let before = self.ingress.len() + built + outbox + sealed;
         before as u64 + self.lanes.get(index).map_or(0, |lane| lane.audit())
     }
 

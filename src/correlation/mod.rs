@@ -85,6 +85,6 @@ pub use outgoing::{HostPatternError, Propagation};
 pub use rules::IdError;
 pub use scope::{Captured, Scoped, capture, spawn, spawn_blocking};
 pub use stats::{ExtractCounts, ExtractStats, RefusalCounts};
-pub(crate) use suppress::suppressed;
+pub(crate) use suppress::{suppressed, while_suppressed};
 pub use trace::{Hex, TraceIds, TraceParent};
 pub use value::{Correlation, CorrelationBuilder, SessionSource, UserSource};

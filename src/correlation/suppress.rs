@@ -16,6 +16,12 @@ pub(crate) fn suppressed<F: Future>(future: F) -> impl Future<Output = F::Output
     Suppressed { future }
 }
 
+/// Runs `work` with OpenTelemetry's telemetry suppressed on this thread.
+pub(crate) fn while_suppressed<T>(work: impl FnOnce() -> T) -> T {
+    let _quiet = context::suppress();
+    work()
+}
+
 pin_project! {
     struct Suppressed<F> {
         #[pin]

@@ -11,8 +11,9 @@ use productgraph_actors::{
 };
 use tokio::runtime::Handle as RuntimeHandle;
 
-use super::Engine;
+use super::hooks::Hooks;
 use super::logged::Logged;
+use super::{Engine, ProviderOptions};
 use crate::correlation::{ExtractOptions, SessionMinting, TraceTrust};
 use crate::providers::{IntoProvider, ProductGraph, Setup};
 use crate::{Config, ConfigError, Event, Handle, Text, dead_letters};
@@ -30,8 +31,11 @@ pub struct EngineBuilder {
     why_off: Option<&'static str>,
     debug: bool,
     project: Option<Text>,
-    providers: Vec<(Box<MakeProvider>, Option<LaneOptions>)>,
+    providers: Vec<(Box<MakeProvider>, ProviderOptions)>,
     lane: LaneOptions,
+    pub(super) hooks: Hooks,
+    /// What providers get that do not say it themselves.
+    pub(super) defaults: ProviderOptions,
     batch: BatchLimits,
     max_bytes: usize,
     queue_capacity: usize,
@@ -67,6 +71,8 @@ impl EngineBuilder {
             project: None,
             providers: Vec::new(),
             lane: LaneOptions::default(),
+            hooks: Hooks::default(),
+            defaults: ProviderOptions::default(),
             batch: BatchLimits::new(config.batch_size, config.batch_interval),
             max_bytes: config.max_buffered_bytes,
             queue_capacity: config.queue_capacity,
@@ -140,28 +146,21 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds a destination. Each gets every event, in a lane of its own.
+    /// Adds a destination. Each gets every event that its consent policy and its sampling let through,
+    /// in a lane of its own.
     pub fn provider(self, provider: impl IntoProvider + Send + 'static) -> Self {
-        self.add(provider, None)
+        self.provider_with(provider, ProviderOptions::default())
     }
 
-    /// Adds a destination whose lane differs from the engine's settings.
+    /// Adds a destination that differs from the engine's settings: by its lane, by what it may get.
     pub fn provider_with(
-        self,
-        provider: impl IntoProvider + Send + 'static,
-        options: LaneOptions,
-    ) -> Self {
-        self.add(provider, Some(options))
-    }
-
-    fn add(
         mut self,
         provider: impl IntoProvider + Send + 'static,
-        options: Option<LaneOptions>,
+        options: impl Into<ProviderOptions>,
     ) -> Self {
         self.providers.push((
             Box::new(move |setup| provider.into_provider(setup)),
-            options,
+            options.into(),
         ));
         self
     }
@@ -364,18 +363,22 @@ impl EngineBuilder {
         if let Some(runtime) = self.runtime.take() {
             pipeline = pipeline.runtime(runtime);
         }
+        let hooks = std::mem::take(&mut self.hooks);
         for (make, options) in std::mem::take(&mut self.providers) {
-            let mut options = options.unwrap_or(self.lane);
+            let mut lane = options.lane_or(self.lane);
             if self.shared_budget {
-                options.max_bytes = Some(usize::MAX);
+                lane.max_bytes = Some(usize::MAX);
             }
             let mut provider = make(&setup)?;
             if self.debug {
                 provider = Box::new(Logged(provider));
             }
-            pipeline = pipeline.boxed_provider(provider, options);
+            pipeline = match options.into_filter(&self.defaults, &hooks) {
+                Some(filter) => pipeline.filtered_provider(provider, lane, filter),
+                None => pipeline.boxed_provider(provider, lane),
+            };
         }
-        Ok(pipeline.spawn()?)
+        Ok(hooks.attach(pipeline).spawn()?)
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod builder;
 mod health;
+mod hooks;
 mod logged;
+mod options;
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +18,8 @@ use crate::{Config, Event, Handle};
 
 pub use builder::{EngineBuilder, StartError};
 pub use health::{Health, HealthState};
+pub use hooks::OnHookPanic;
+pub use options::ProviderOptions;
 
 /// A running telemetry engine.
 ///
@@ -53,6 +57,8 @@ pub struct Stats {
     pub correlation: ExtractCounts,
     /// Bytes of events held now.
     pub bytes_held: usize,
+    /// How often a hook panicked: `before_send`, a pattern of the redaction, a provider's filter.
+    pub hook_panics: u64,
 }
 
 impl Engine {
@@ -126,6 +132,10 @@ impl Engine {
                 .pipeline
                 .as_ref()
                 .map_or(0, |pipeline| pipeline.bytes_held()),
+            hook_panics: self
+                .pipeline
+                .as_ref()
+                .map_or(0, |pipeline| pipeline.hook_panics()),
         }
     }
 

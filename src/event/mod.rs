@@ -63,6 +63,7 @@ pub struct Event {
     trace: Option<TraceIds>,
     /// Tracked by the dead letter hook.
     echo: bool,
+    consent: Option<crate::Consent>,
 }
 
 const _: () = assert!(
@@ -96,7 +97,20 @@ impl Event {
             kind,
             trace: None,
             echo: false,
+            consent: None,
         }
+    }
+
+    /// What the user said to this event, if anything.
+    pub fn consent(&self) -> Option<crate::Consent> {
+        self.consent
+    }
+
+    /// Says whether the user agreed to this event.
+    #[must_use]
+    pub fn with_consent(mut self, consent: crate::Consent) -> Self {
+        self.consent = Some(consent);
+        self
     }
 
     /// Fills in what is unset; what the event says itself wins.

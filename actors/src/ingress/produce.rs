@@ -166,7 +166,7 @@ impl<E> Ingress<E> {
         Err(self.refuse(event, RefuseReason::Full))
     }
 
-    fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
+    pub(crate) fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
         let reason = match reason {
             RefuseReason::Full if self.is_forked() => RefuseReason::Forked,
             RefuseReason::Closed if self.origin.is_known_to_be_elsewhere() => RefuseReason::Forked,

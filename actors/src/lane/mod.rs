@@ -7,6 +7,7 @@
 mod attempt;
 mod breaker;
 mod dead;
+mod filter;
 mod fresh;
 mod holdings;
 mod intake;
@@ -39,6 +40,7 @@ use crate::watch::on_thread;
 pub(crate) use attempt::{Attempt, Ended, Next, Ready};
 use breaker::Breaker;
 pub use breaker::BreakerState;
+pub(crate) use filter::{Filter, Sifted};
 pub(crate) use news::{Episode, News};
 pub use retry_budget::RetryBudget;
 use retry_budget::Tokens;
@@ -108,6 +110,7 @@ pub(crate) struct Lane<E> {
     options: LaneOptions,
     max_bytes: usize,
     dead_letters: Option<Arc<Store<E>>>,
+    filter: Option<Filter<E>>,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -129,6 +132,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
             max_bytes: options.max_bytes.unwrap_or(share),
             options,
             dead_letters: None,
+            filter: None,
             wake: Notify::new(),
             settled: Notify::new(),
         }

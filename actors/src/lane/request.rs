@@ -104,7 +104,7 @@ pub(super) fn cut<E>(slices: &mut Vec<Slice<E>>, at: usize) -> Vec<Slice<E>> {
 }
 
 /// The stretches of `slice` whose flag is set.
-fn runs<E>(slice: &Slice<E>, flags: &[bool]) -> Vec<Slice<E>> {
+pub(super) fn runs<E>(slice: &Slice<E>, flags: &[bool]) -> Vec<Slice<E>> {
     let mut found = Vec::new();
     let mut start = None;
     for (i, &keep) in flags.iter().chain([&false]).enumerate() {

@@ -1,0 +1,309 @@
+//! The application's look at every event, between the ring and the batch being built.
+//!
+//! It is the application's code: it may be slow, block, or panic. So it runs on what is in nobody
+//! else's hands, under no lock ([`Stages::turn`](crate::stages::Stages::turn)).
+
+use crate::budget::Budget;
+use crate::hooks::{HookPanics, let_go};
+use crate::ingress::Priority;
+use crate::ledger::{DropReason, FilterReason};
+
+/// Events that are screened between two looks at whether the engine has ended, at most.
+pub(crate) const CHUNK: usize = 64;
+
+/// What becomes of an event that was screened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Screened<E> {
+    /// It goes on, perhaps changed.
+    Keep(E),
+    /// It is kept from every provider on purpose, which is no loss.
+    Filter(FilterReason),
+    /// It is given up.
+    Drop(DropReason),
+}
+
+pub(crate) type Judge<E> = dyn Fn(E) -> Screened<E> + Send + Sync;
+
+/// The hook, and how to weigh what it leaves.
+pub(crate) struct Screen<E> {
+    judge: Box<Judge<E>>,
+    weigh: fn(&E) -> usize,
+    panics: HookPanics,
+}
+
+/// A chunk after the hook: in order, with the bytes that are charged for each.
+pub(crate) struct Passed<E> {
+    pub(crate) kept: Vec<(E, usize, Priority)>,
+    pub(crate) filtered: Vec<FilterReason>,
+    pub(crate) dropped: Vec<DropReason>,
+}
+
+impl<E> Screen<E> {
+    pub(crate) fn new(judge: Box<Judge<E>>, weigh: fn(&E) -> usize, panics: HookPanics) -> Self {
+        Self {
+            judge,
+            weigh,
+            panics,
+        }
+    }
+
+    /// Runs the hook over `chunk`, whose events come with the bytes that were charged for them, and
+    /// brings the charges in line with what is left. Does not panic, whatever the hook does.
+    pub(crate) fn pass(&self, chunk: Vec<(E, usize, Priority)>, budget: &Budget) -> Passed<E> {
+        let mut filtered = Vec::new();
+        let mut dropped = Vec::new();
+        let kept = chunk
+            .into_iter()
+            .filter_map(|(event, charged, priority)| match self.judge(event) {
+                Screened::Keep((event, weight)) if settle(budget, charged, weight) => {
+                    Some((event, weight, priority))
+                }
+                Screened::Keep((event, _)) => {
+                    // it grew, and there is no room for what it grew by
+                    budget.release(charged);
+                    dropped.push(DropReason::Overflow);
+                    let_go(event);
+                    None
+                }
+                Screened::Filter(reason) => {
+                    budget.release(charged);
+                    filtered.push(reason);
+                    None
+                }
+                Screened::Drop(reason) => {
+                    budget.release(charged);
+                    dropped.push(reason);
+                    None
+                }
+            })
+            .collect();
+        Passed {
+            kept,
+            filtered,
+            dropped,
+        }
+    }
+
+    /// One event, and what it weighs now.
+    fn judge(&self, event: E) -> Screened<(E, usize)> {
+        let hook = || match (self.judge)(event) {
+            Screened::Keep(event) => {
+                let weight = (self.weigh)(&event);
+                Screened::Keep((event, weight))
+            }
+            Screened::Filter(reason) => Screened::Filter(reason),
+            Screened::Drop(reason) => Screened::Drop(reason),
+        };
+        let panicked = Screened::Drop(DropReason::HookPanicked);
+        self.panics.guard(hook).unwrap_or(panicked)
+    }
+}
+
+/// Changes a charge of `charged` bytes into one of `weight`. False, and unchanged, if that does not fit.
+fn settle(budget: &Budget, charged: usize, weight: usize) -> bool {
+    if weight > charged {
+        return budget.try_charge_within(weight - charged, budget.ceiling());
+    }
+    if weight < charged {
+        budget.release(charged - weight);
+    }
+    true
+}
+
+impl<E> Passed<E> {
+    /// Lets go of everything: it was given up, and counted, while the hook ran.
+    pub(crate) fn discard(self, budget: &Budget) {
+        let bytes = self.kept.iter().map(|(_, weight, _)| weight).sum();
+        budget.release(bytes);
+        self.kept.into_iter().for_each(let_go);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::batch::BatchLimits;
+    use crate::ingress::{Ingress, IngressOptions, Overflow};
+    use crate::lane::{Lane, LaneOptions};
+    use crate::stages::Stages;
+    use crate::testing::Script;
+
+    const CEILING: usize = 1000;
+
+    /// An event that weighs what it says, and what the hook makes of it.
+    #[derive(Clone, Debug)]
+    struct Sized {
+        weight: usize,
+        then: Then,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Then {
+        Weigh(usize),
+        Filter,
+        Drop,
+        Panic,
+        /// The weigher panics on it.
+        Unweighable,
+    }
+
+    fn weigh(event: &Sized) -> usize {
+        assert!(event.weight != usize::MAX, "an event that nobody can weigh");
+        event.weight
+    }
+
+    fn judge(mut event: Sized) -> Screened<Sized> {
+        match event.then {
+            Then::Weigh(weight) => event.weight = weight,
+            Then::Filter => return Screened::Filter(FilterReason::BeforeSend),
+            Then::Drop => return Screened::Drop(DropReason::Expired),
+            Then::Panic => panic!("a hook that panics"),
+            Then::Unweighable => event.weight = usize::MAX,
+        }
+        Screened::Keep(event)
+    }
+
+    fn stages() -> (Stages<Sized>, HookPanics) {
+        let options = IngressOptions {
+            capacity: 64,
+            max_bytes: CEILING,
+            overflow: Overflow::DropNewest,
+            weigh,
+            priority: None,
+        };
+        let mut limits = BatchLimits::new(4, Duration::from_secs(5));
+        limits.max_bytes = CEILING / 4;
+        let provider = Box::new(Script::delivering("sink").provider());
+        let lane = Lane::new(provider, LaneOptions::default(), CEILING);
+        let panics = HookPanics::new();
+        let screen = Screen::new(Box::new(judge), weigh, panics.clone());
+        let stages = Stages::new(Ingress::new(&options), limits, vec![lane]);
+        (stages.with_hooks(Some(screen), panics.clone()), panics)
+    }
+
+    fn then() -> impl Strategy<Value = Then> {
+        prop_oneof![
+            6 => (0usize..400).prop_map(Then::Weigh),
+            1 => (0usize..3 * CEILING).prop_map(Then::Weigh),
+            1 => Just(Then::Weigh(usize::MAX - 1)),
+            1 => Just(Then::Filter),
+            1 => Just(Then::Drop),
+            1 => Just(Then::Panic),
+            1 => Just(Then::Unweighable),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_hook_changes_weights_the_ceiling_holds_and_every_byte_comes_back(
+            events in prop::collection::vec((0usize..300, then()), 1..200),
+            turns in prop::collection::vec((1usize..20, any::<bool>()), 1..60),
+        ) {
+            let (stages, panics) = stages();
+            let mut events = events.into_iter();
+            for (pushed, route) in turns {
+                for (weight, then) in events.by_ref().take(pushed) {
+                    // what is refused is counted, and no part of this
+                    let _ = stages.ingress.try_push(Sized { weight, then });
+                    prop_assert!(stages.ingress.budget().used() <= CEILING);
+                }
+                stages.turn(16, Instant::now());
+                prop_assert!(stages.ingress.budget().used() <= CEILING);
+                if route {
+                    while stages.route_one() {}
+                }
+                let ledger = stages.ledger();
+                prop_assert!(ledger.balances(), "{}", ledger);
+                prop_assert_eq!(stages.audit(0), ledger.providers[0].pending);
+                let dropped = &ledger.providers[0].dropped;
+                prop_assert_eq!(dropped.get(DropReason::HookPanicked), panics.count());
+            }
+            stages.close(DropReason::Deadline);
+            prop_assert_eq!(stages.ingress.budget().used(), 0);
+            let ledger = stages.ledger();
+            prop_assert!(ledger.balances(), "{}", ledger);
+            prop_assert_eq!(ledger.providers[0].pending, 0);
+        }
+    }
+
+    #[test]
+    fn what_grows_beyond_the_room_is_given_up_and_what_shrinks_makes_room() {
+        let (stages, _) = stages();
+        let push = |weight, then| {
+            let event = Sized { weight, then };
+            stages
+                .ingress
+                .try_push(event)
+                .map_err(|refused| refused.reason)
+        };
+        push(500, Then::Weigh(501)).expect("room");
+        push(499, Then::Weigh(9)).expect("room");
+        stages.turn(16, Instant::now());
+        // the first did not know yet what the second would leave
+        assert_eq!(stages.ingress.budget().used(), 510);
+        push(90, Then::Weigh(490)).expect("room");
+        push(400, Then::Weigh(401)).expect("room");
+        stages.turn(16, Instant::now());
+        let given_up = |stages: &Stages<Sized>| {
+            stages.ledger().providers[0]
+                .dropped
+                .get(DropReason::Overflow)
+        };
+        assert_eq!(
+            (stages.ingress.budget().used(), given_up(&stages)),
+            (911, 1)
+        );
+    }
+
+    #[test]
+    fn what_is_given_up_while_the_hook_has_it_is_counted_once() {
+        let seen = Arc::new(AtomicU64::new(0));
+        let (stages, panics) = stages();
+        let stages = Arc::new_cyclic(|me: &std::sync::Weak<Stages<Sized>>| {
+            let (me, seen) = (me.clone(), Arc::clone(&seen));
+            let judge = move |event: Sized| {
+                let stages = me.upgrade().expect("it runs");
+                if seen.fetch_add(1, Ordering::SeqCst) == 1 {
+                    // as the deadline's thread does while the hook is busy
+                    stages.close(DropReason::Deadline);
+                }
+                let ledger = stages.ledger();
+                assert!(ledger.balances(), "{ledger}");
+                assert_eq!(stages.audit(0), ledger.providers[0].pending);
+                super::tests::judge(event)
+            };
+            stages.with_hooks(
+                Some(Screen::new(Box::new(judge), weigh, panics.clone())),
+                panics.clone(),
+            )
+        });
+        for then in [
+            Then::Filter,
+            Then::Weigh(70),
+            Then::Panic,
+            Then::Drop,
+            Then::Weigh(3),
+        ] {
+            let event = Sized { weight: 10, then };
+            stages.ingress.try_push(event).expect("room");
+        }
+        let turn = stages.turn(16, Instant::now());
+        assert_eq!((turn.drained, turn.blocked, turn.due), (5, false, None));
+        let ledger = stages.ledger();
+        assert_eq!(ledger.providers[0].dropped.get(DropReason::Deadline), 5);
+        assert!(
+            ledger.balances() && ledger.providers[0].filtered.total() == 0,
+            "{ledger}"
+        );
+        assert_eq!((seen.load(Ordering::SeqCst), panics.count()), (5, 1));
+        assert_eq!(stages.ingress.budget().used(), 0);
+    }
+}

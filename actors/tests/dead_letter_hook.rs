@@ -166,7 +166,7 @@ fn a_hook_may_use_its_own_engine_and_is_let_go_with_it() {
     let (held, sender) = (Arc::clone(&token), Arc::clone(&own));
     let pipeline = builder(&script)
         .on_dead_letter(move |letter: &DeadLetter<u64>| {
-            let _held = &held;
+            assert!(Arc::strong_count(&held) > 1);
             let sender = sender.get().expect("set before anything is sent");
             // an event about the dead one, which is taken
             sender.try_send(letter.event() + 1).expect("room");

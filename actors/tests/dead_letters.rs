@@ -30,7 +30,7 @@ impl Stubborn {
         let asked = Arc::clone(&willing);
         let script = Script::new(name, move |_: &[u64], _| {
             if asked.load(Ordering::SeqCst) {
-                Step::Deliver
+                Step::After(Duration::from_secs(2), Box::new(Step::Deliver))
             } else {
                 refusal.clone()
             }
@@ -127,7 +127,7 @@ async fn an_idle_engine_sends_what_is_redriven_without_anything_that_prods_it() 
     stubborn.give_in();
     // more batches than fit the hand-off
     assert_eq!(pipeline.redrive(|_| true).map(|it| it.moved), Ok(100));
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(MINUTE).await;
     assert_eq!(stubborn.script.delivered(), (0..100).collect::<Vec<_>>());
 }
 

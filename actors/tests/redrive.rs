@@ -184,12 +184,13 @@ impl World {
 }
 
 fn config() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    config.rng_seed = RngSeed::Fixed(27);
-    config.max_shrink_iters = 4000;
     let seeds = FileFailurePersistence::Direct("tests/redrive.proptest-regressions");
-    config.failure_persistence = Some(Box::new(seeds));
-    config
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(27),
+        max_shrink_iters: 4000,
+        failure_persistence: Some(Box::new(seeds)),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -139,6 +139,25 @@ fn an_engine_that_closes_while_it_is_asked_which_to_redrive_keeps_them() {
 }
 
 #[test]
+fn a_redrive_pushes_nothing_out_of_a_full_lane_however_much_the_engine_has_room_for() {
+    // 28 events for each lane
+    let mut rig = Rig::new(2, DeadLetterLimits::default(), 64 * WEIGHT);
+    rig.push(12);
+    rig.settle();
+    while !rig.refuse(0).is_empty() {}
+    while !rig.deliver(1).is_empty() {}
+    rig.push(21);
+    rig.settle();
+    assert_eq!(rig.redrive(), Redriven { moved: 7, left: 5 });
+    // on the way or there: it counts
+    assert_eq!(rig.redrive(), Redriven { moved: 0, left: 5 });
+    rig.settle();
+    assert_eq!(rig.redrive(), Redriven { moved: 0, left: 5 });
+    let ledger = rig.check();
+    assert_eq!(ledger.providers[0].dropped.total(), 0, "{ledger}");
+}
+
+#[test]
 fn a_redrive_leaves_an_eighth_of_the_ceiling_to_new_events() {
     let mut rig = Rig::new(2, DeadLetterLimits::default(), 64 * WEIGHT);
     rig.push(27);

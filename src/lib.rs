@@ -66,6 +66,7 @@ pub mod event;
 mod handle;
 #[cfg(feature = "tower")]
 pub mod middleware;
+mod privacy;
 pub mod providers;
 mod secret;
 mod shutdown_signal;
@@ -79,6 +80,7 @@ pub use engine::{Engine, EngineBuilder, Health, HealthState, StartError, Stats};
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
+pub use privacy::{Consent, ConsentPolicy, Redaction, RedactionMode, Sampling};
 pub use productgraph_actors::{
     Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
     FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,

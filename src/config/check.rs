@@ -89,7 +89,8 @@ impl Config {
             &self.retry_budget,
             self.retry_base..=HOUR * 24,
         )?;
-        self.check_paths()
+        self.check_paths()?;
+        within("PRODUCTGRAPH_SAMPLE_RATE", &self.sample_rate, 0.0..=1.0)
     }
 
     fn check_destination(&self) -> Result<(), ConfigError> {

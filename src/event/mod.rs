@@ -23,6 +23,7 @@
 
 mod build;
 mod context;
+mod edit;
 mod extra;
 mod id;
 mod kind;
@@ -37,9 +38,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Consent;
 use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId, UserSource};
 
 pub use context::{Api, ErrorInfo, Journey, Millis, Org, Page, Performance, Snapshot, State, Ui};
+pub(crate) use edit::{Edit, Names};
 pub use extra::Contexts;
 use extra::{Extra, Identity, NO_CONTEXTS, TypeForm};
 pub use id::{EventId, EventIdError};
@@ -61,6 +64,7 @@ pub struct Event {
     extra: Option<Arc<Extra>>,
     kind: EventKind,
     trace: Option<TraceIds>,
+    consent: Option<Consent>,
 }
 
 const _: () = assert!(
@@ -93,6 +97,7 @@ impl Event {
             extra: None,
             kind,
             trace: None,
+            consent: None,
         }
     }
 
@@ -186,6 +191,11 @@ impl Event {
     /// The trace and span: the event's own, else the correlation's.
     pub fn trace(&self) -> Option<TraceIds> {
         self.trace.or_else(|| self.correlation.as_ref()?.trace())
+    }
+
+    /// What the user said to this event, if anything: see [`with_consent`](Self::with_consent).
+    pub fn consent(&self) -> Option<Consent> {
+        self.consent
     }
 
     /// `duration_ms`, which is not the duration of an API call.

@@ -41,6 +41,10 @@ use crate::{ConfigError, ConsentPolicy, Redaction, RedactionMode, Sampling};
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, under the name that a deployment knows"
+)]
 pub struct Config {
     /// Whether the engine runs at all. Default: unset, which means yes as soon as a project or an
     /// endpoint is given ([`Config::is_enabled`]). `Some(true)` turns a missing one into an error.

@@ -141,7 +141,7 @@ impl Names {
     }
 
     /// `name`, or with a number after it. The number only grows, so that many equal names stay cheap.
-    pub(crate) fn free(&mut self, name: Text) -> Text {
+    pub(crate) fn free(&mut self, name: &Text) -> Text {
         let mut free = name.clone();
         while !self.taken.insert(free.clone()) {
             free = Text::from(format!("{name} {}", self.next));

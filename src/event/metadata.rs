@@ -80,7 +80,7 @@ impl Metadata {
         );
         for ((name, _), renamed) in self.0.iter_mut().zip(renamed) {
             if let Some(renamed) = renamed {
-                *name = names.free(renamed);
+                *name = names.free(&renamed);
             }
         }
     }

@@ -54,9 +54,8 @@ impl ConsentPolicy {
     #[must_use]
     pub fn allows(self, event: &Event) -> bool {
         match (self, event.consent()) {
-            (Self::Ignore, _) | (_, Some(Consent::Granted)) => true,
+            (Self::Ignore, _) | (_, Some(Consent::Granted)) | (Self::Explicit, None) => true,
             (_, Some(Consent::Denied)) | (Self::OptIn, None) => false,
-            (Self::Explicit, None) => true,
             // the objection came with the request, whichever session the event names
             (Self::GlobalPrivacyControl, None) => !event
                 .correlation()

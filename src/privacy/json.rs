@@ -152,7 +152,7 @@ impl Rules {
         *members = std::mem::take(members)
             .into_iter()
             .map(|(name, value)| match self.text(&name) {
-                Some(changed) => (names.free(changed.into()).as_str().to_owned(), value),
+                Some(changed) => (names.free(&changed.into()).as_str().to_owned(), value),
                 None => (name, value),
             })
             .collect();

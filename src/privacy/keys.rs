@@ -166,7 +166,7 @@ impl KeyRules {
                     && ends(after)
                     && !is_about(after)
                 {
-                    best = worse(best, hit);
+                    best = Some(worse(best, hit));
                 }
             }
         }
@@ -174,7 +174,7 @@ impl KeyRules {
             if let Some((hit, after)) = starts(here, name, false)
                 && ends(after)
             {
-                best = worse(best, hit);
+                best = Some(worse(best, hit));
             }
         }
         best
@@ -208,10 +208,10 @@ fn push(names: &mut Vec<Box<str>>, key: &str) {
     }
 }
 
-fn worse(one: Option<Hit>, other: Hit) -> Option<Hit> {
+fn worse(one: Option<Hit>, other: Hit) -> Hit {
     match (one, other) {
-        (Some(Hit::One), _) | (_, Hit::One) => Some(Hit::One),
-        _ => Some(Hit::Many),
+        (Some(Hit::One), _) | (_, Hit::One) => Hit::One,
+        _ => Hit::Many,
     }
 }
 

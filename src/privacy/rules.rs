@@ -66,12 +66,13 @@ impl Rules {
     /// What a user's pattern finds. Whatever the finder does, this ends, and a text whose finder
     /// failed is replaced as a whole: nobody knows what is in it.
     fn places(&self, pattern: &Pattern, text: &str) -> Vec<Range<usize>> {
+        let whole = 0..text.len();
         let mut places = Vec::new();
         let mut from = 0;
         while let Some(rest) = text.get(from..).filter(|rest| !rest.is_empty()) {
             let Ok(found) = catch_unwind(AssertUnwindSafe(|| (pattern.finder)(rest))) else {
                 self.panics.fetch_add(1, Ordering::Relaxed);
-                return vec![0..text.len()];
+                return Vec::from([whole]);
             };
             // a range that is none of the text's, or empty, is a mistake and finds nothing
             let Some(found) =

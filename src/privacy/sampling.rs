@@ -109,8 +109,8 @@ impl Default for Sampling {
 
 fn is_failure(event: &Event) -> bool {
     match event.kind() {
-        EventKind::Error { .. } => true,
-        EventKind::ApiResponse {
+        EventKind::Error { .. }
+        | EventKind::ApiResponse {
             status: Some(500..),
             ..
         } => true,

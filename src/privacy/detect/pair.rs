@@ -52,7 +52,7 @@ impl Scan<'_> {
         };
         let end = if !name.quoted && WHOLE_LINE.iter().any(ends_with) {
             let line = self.run_of(start, |byte| {
-                !matches!(byte, b'\r' | b'\n') && !(assigned && byte == b'&')
+                !matches!((byte, assigned), (b'\r' | b'\n', _) | (b'&', true))
             });
             start + self.bytes[start..line].trim_ascii_end().len()
         } else {

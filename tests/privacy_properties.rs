@@ -300,10 +300,11 @@ proptest! {
     }
 }
 
-/// A text that each detector would look at again and again if it could.
+/// Each detector would look at these again and again if it could: a quarter of a megabyte would then
+/// take minutes.
 #[test]
-fn a_megabyte_made_to_be_expensive_is_read_once() {
-    const LENGTH: usize = 1 << 20;
+fn text_made_to_be_expensive_is_read_in_one_pass() {
+    const LENGTH: usize = 1 << 18;
     for piece in [
         "4111 1111 1111 1111 ",
         "1 ",
@@ -317,12 +318,9 @@ fn a_megabyte_made_to_be_expensive_is_read_once() {
         "\"password\":\"",
         "=",
         ":",
-        "://",
         "://a@",
-        "@",
         "a@",
         "a@b.c",
-        "eyJ",
         "-eyJ",
         "eyJ.",
         "eyJhbGciOi.abcdef.",
@@ -330,34 +328,42 @@ fn a_megabyte_made_to_be_expensive_is_read_once() {
         "sk-",
         "sk_live_",
         "Bearer ",
-        "Basic eyJ",
         "-----BEGIN PRIVATE KEY-----",
-        "-----BEGIN ",
         "%3D",
-        "%",
         "%40",
         "\\\"",
         "\\",
-        "a b ",
-        "a_",
-        "a.",
-        "Aa",
-        "AKIA",
-        "ａ",
+        "a ",
         "４",
-        "🦀",
         "password.",
         "Authorization: \n",
-        "api key ",
+        "password=(\"",
     ] {
         let text = piece.repeat(LENGTH / piece.len());
-        let shared: Arc<str> = text.clone().into();
         let redaction = Redaction::default().emails(true);
         let once = redaction.text(&text).into_owned();
         assert_eq!(redaction.text(&once), once, "{piece}");
-        let mut event = Event::error("E", Text::from(shared))
-            .with(text.clone(), text.clone())
-            .before(JsonText::raw(text));
-        redaction.apply(&mut event);
     }
+}
+
+#[test]
+fn an_event_of_megabytes_of_secrets_is_redacted() {
+    let text = "password=hunter2 4111 1111 1111 1111 ".repeat(1 << 15);
+    let members: serde_json::Map<_, _> = (0..5_000)
+        .map(|n| (format!("{n} password=hunter2"), json!(n)))
+        .chain((0..5_000).map(|n| (format!("user{n} token"), json!("hunter2"))))
+        .collect();
+    let count = members.len();
+    let mut event = Event::error("E", Text::from(Arc::<str>::from(text.as_str())))
+        .with("members", Json::Object(members))
+        .with(text.clone(), 1)
+        .before(JsonText::raw(text));
+    assert!(Redaction::default().apply(&mut event));
+    let wire = wire(&event);
+    assert!(!wire.contains("hunter2") && !wire.contains("1111 1111"));
+    let json: Json = serde_json::from_str(&wire).unwrap();
+    assert_eq!(
+        json["metadata"]["members"].as_object().unwrap().len(),
+        count
+    );
 }

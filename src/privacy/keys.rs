@@ -159,7 +159,7 @@ impl KeyRules {
         let word = following.next()?;
         let first = word.first()?.to_ascii_lowercase();
         let mut best = None;
-        if self.default && INITIALS[usize::from(first)] {
+        if self.default && may_begin(first, word) {
             let candidates = SECRET.iter().filter(|name| name.as_bytes()[0] == first);
             for name in candidates {
                 if let Some((hit, after)) = starts(here, name, true)
@@ -181,15 +181,34 @@ impl KeyRules {
     }
 }
 
-const INITIALS: [bool; 256] = {
-    let mut initials = [false; 256];
+/// For each small letter the lengths of the words that rules begin with, as bits; for a rule of one
+/// word also that of its plural. Few words of other names pass.
+const LENGTHS: [u32; 26] = lengths(SECRET);
+
+const fn lengths(names: &[&str]) -> [u32; 26] {
+    let mut lengths = [0; 26];
     let mut at = 0;
-    while at < SECRET.len() {
-        initials[SECRET[at].as_bytes()[0] as usize] = true;
+    while at < names.len() {
+        let name = names[at].as_bytes();
+        let mut end = 0;
+        while end < name.len() && name[end] != b' ' {
+            end += 1;
+        }
+        let initial = (name[0] - b'a') as usize;
+        lengths[initial] |= 1 << end;
+        if end == name.len() {
+            lengths[initial] |= 1 << (end + 1);
+        }
         at += 1;
     }
-    initials
-};
+    lengths
+}
+
+/// Whether a word, of which this is the first letter, may be the first one of a default rule.
+fn may_begin(initial: u8, word: &[u8]) -> bool {
+    let lengths = LENGTHS.get(usize::from(initial.wrapping_sub(b'a')));
+    lengths.is_some_and(|lengths| word.len() < 32 && lengths >> word.len() & 1 == 1)
+}
 
 fn push(names: &mut Vec<Box<str>>, key: &str) {
     let mut name = Vec::with_capacity(key.len());

@@ -20,6 +20,9 @@ pub(super) use card::is_card;
 /// What takes a secret's place, whatever its length.
 pub(super) const MARK: &str = "[redacted]";
 
+/// Shorter text holds no secret: `cvv=1`, `a@b.c`.
+const SHORTEST: usize = 5;
+
 /// What to look for.
 #[derive(Clone)]
 pub(super) struct Detectors {
@@ -83,6 +86,9 @@ const CLUES: [Clue; 256] = {
 /// The places of all secrets in `text`, in order and apart from each other. Allocates only if there
 /// are some.
 pub(super) fn find(text: &str, detectors: &Detectors) -> Vec<Range<usize>> {
+    if text.len() < SHORTEST {
+        return Vec::new();
+    }
     let mut scan = Scan {
         text,
         bytes: text.as_bytes(),
@@ -129,7 +135,11 @@ pub(super) fn merge(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
 impl Scan<'_> {
     fn run(&mut self) {
         let mut at = 0;
-        while let Some(&byte) = self.bytes.get(at) {
+        loop {
+            at = self.run_of(at, |byte| CLUES[usize::from(byte)] == Clue::None);
+            let Some(&byte) = self.bytes.get(at) else {
+                return;
+            };
             at = match CLUES[usize::from(byte)] {
                 Clue::None => at + 1,
                 Clue::Digit => self.card(at),

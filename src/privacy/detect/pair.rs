@@ -87,19 +87,24 @@ impl Scan<'_> {
 
     /// The name that ends in front of a separator, as far back as the separator before.
     fn name(&self, at: usize) -> Option<Name> {
-        let back = |from: usize, belongs: &dyn Fn(u8) -> bool| {
-            let mut start = from;
-            while start > self.separator && self.before(start).is_some_and(belongs) {
-                start -= 1;
-            }
-            start
-        };
-        let mut end = back(at, &|byte| matches!(byte, b' ' | b'\t'));
-        let unquoted = back(end, &|byte| matches!(byte, b'"' | b'\'' | b'`'));
+        let mut end = self.back(at, |byte| matches!(byte, b' ' | b'\t'));
+        let unquoted = self.back(end, |byte| matches!(byte, b'"' | b'\'' | b'`'));
         let quoted = unquoted < end;
-        end = back(unquoted, &|byte| quoted && byte == b'\\');
-        let start = back(end, &|byte| is_name(byte) || (quoted && byte == b' '));
+        end = unquoted;
+        if quoted {
+            end = self.back(end, |byte| byte == b'\\');
+        }
+        let start = self.back(end, |byte| is_name(byte) || (quoted && byte == b' '));
         (start < end).then_some(Name { start, end, quoted })
+    }
+
+    /// Where a run of bytes in front of `from` begins, at the separator before at the latest.
+    fn back(&self, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        let floor = self.separator.min(from);
+        self.bytes[floor..from]
+            .iter()
+            .rposition(|&byte| !belongs(byte))
+            .map_or(floor, |before| floor + before + 1)
     }
 
     fn names_a_secret(&self, name: &Name, assigned: bool) -> Option<Hit> {
@@ -123,10 +128,7 @@ impl Scan<'_> {
             if from <= self.separator || self.before(from) != Some(b' ') {
                 break;
             }
-            from -= 1;
-            while from > self.separator && self.before(from).is_some_and(is_name) {
-                from -= 1;
-            }
+            from = self.back(from - 1, is_name);
         }
         keys.hit_at_end(&self.bytes[from..end])
     }

@@ -31,8 +31,11 @@ pub(crate) trait Edit {
 impl Event {
     /// Changes whatever `edit` wants changed; says whether there was anything.
     pub(crate) fn edit(&mut self, edit: &impl Edit) -> bool {
-        // before the name of the state may be changed itself
-        let state = self.state_name().and_then(|name| edit.state(name));
+        // by the name as it is and as it will be
+        let state = self.state_name().and_then(|name| {
+            let renamed = || edit.state(&edit.text(name)?);
+            edit.state(name).or_else(renamed)
+        });
         let mut changed = false;
         self.kind.texts_mut(|text| changed |= replace(text, edit));
         if let Some(extra) = &mut self.extra

@@ -78,9 +78,12 @@ impl Metadata {
             kept.filter(|(_, renamed)| renamed.is_none())
                 .map(|((name, _), _)| name.clone()),
         );
-        for ((name, _), renamed) in self.0.iter_mut().zip(renamed) {
-            if let Some(renamed) = renamed {
-                *name = names.free(&renamed);
+        for ((name, value), renamed) in self.0.iter_mut().zip(renamed) {
+            let Some(renamed) = renamed else { continue };
+            *name = names.free(&renamed);
+            // which may say something else about its value
+            if let Some(edited) = edit.entry(name, value) {
+                *value = edited;
             }
         }
     }

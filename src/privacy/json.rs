@@ -1,8 +1,9 @@
 //! Secrets in JSON: by the names of members, by what numbers and texts look like.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
 use super::detect::MARK;
@@ -112,7 +113,13 @@ impl Rules {
                 for (name, value) in members.iter_mut() {
                     changed |= self.json(place.member(name, hit), value);
                 }
-                self.names(members) | changed
+                for name in self.names(members) {
+                    changed = true;
+                    if let Some(value) = members.get_mut(&name) {
+                        self.json(place.member(&name, hit), value);
+                    }
+                }
+                changed
             }
         }
     }
@@ -138,10 +145,12 @@ impl Rules {
         }
     }
 
-    /// Replaces what is secret in the names of an object's members.
-    fn names(&self, members: &mut Map<String, Json>) -> bool {
+    /// Replaces what is secret in the names of an object's members; says which names are new, since a
+    /// new name may say something else about its value.
+    fn names(&self, members: &mut Map<String, Json>) -> Vec<String> {
+        let mut new = Vec::new();
         if !members.keys().any(|name| self.text(name).is_some()) {
-            return false;
+            return new;
         }
         let mut names = Names::new(
             members
@@ -152,11 +161,15 @@ impl Rules {
         *members = std::mem::take(members)
             .into_iter()
             .map(|(name, value)| match self.text(&name) {
-                Some(changed) => (names.free(&changed.into()).as_str().to_owned(), value),
+                Some(changed) => {
+                    let name = names.free(&changed.into()).as_str().to_owned();
+                    new.push(name.clone());
+                    (name, value)
+                }
                 None => (name, value),
             })
             .collect();
-        true
+        new
     }
 
     /// A document of JSON without secrets; `None` if there are none in it. What cannot be read as JSON
@@ -309,13 +322,41 @@ impl<'de> Visitor<'de> for Look<'_> {
             _ => None,
         };
         let mut found = judgement == Judgement::Replace;
-        while let Some(name) = members.next_key::<String>()? {
+        while let Some(name) = members.next_key::<Name<'de>>()? {
             let inside = members.next_value_seed(Look {
                 rules: self.rules,
-                place: self.place.member(&name, hit),
+                place: self.place.member(&name.0, hit),
             })?;
-            found |= judgement != Judgement::Leave && (inside || self.rules.text(&name).is_some());
+            found |=
+                judgement != Judgement::Leave && (inside || self.rules.text(&name.0).is_some());
         }
         Ok(found)
+    }
+}
+
+/// The name of a member, copied only if it is written with escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
     }
 }

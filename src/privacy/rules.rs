@@ -11,6 +11,9 @@ use super::detect::{self, Detectors, MARK};
 /// Matches of one pattern in one text, after which the rest of it is replaced.
 const MAX_MATCHES: usize = 1_000;
 
+/// Times that a text is looked at, after which all of it is replaced. Made-up texts take three.
+const MAX_PASSES: usize = 8;
+
 type Finder = dyn Fn(&str) -> Option<Range<usize>> + Send + Sync;
 
 /// A user's own pattern.
@@ -42,20 +45,30 @@ impl Pattern {
 
 impl Rules {
     /// The text without secrets; `None` if there is none in it.
+    ///
+    /// Taking something out can bring together what was apart, so the result is looked at again until
+    /// nothing is found: doing it twice is the same as doing it once. The user's patterns see
+    /// the text as it was.
     pub(super) fn text(&self, text: &str) -> Option<String> {
-        let places = detect::find(text, &self.detectors);
-        let mut changed = (!places.is_empty()).then(|| detect::replace(text, &places));
-        for pattern in &self.patterns {
-            let current = changed.as_deref().unwrap_or(text);
-            let places = self.places(pattern, current);
-            if !places.is_empty() {
-                let replaced = detect::replace(current, &places);
-                if replaced != current {
-                    changed = Some(replaced);
-                }
+        let mut places = detect::find(text, &self.detectors);
+        if !self.patterns.is_empty() {
+            for pattern in &self.patterns {
+                places.extend(self.places(pattern, text));
             }
+            places = detect::merge(places);
         }
-        changed
+        if places.is_empty() {
+            return None;
+        }
+        let mut replaced = detect::replace(text, &places);
+        for _ in 0..MAX_PASSES {
+            let places = detect::find(&replaced, &self.detectors);
+            if places.is_empty() {
+                return (replaced != text).then_some(replaced);
+            }
+            replaced = detect::replace(&replaced, &places);
+        }
+        Some(MARK.to_owned())
     }
 
     /// Whether a number says nothing when it is looked at as text.
@@ -87,7 +100,7 @@ impl Rules {
             places.push(from + found.start..from + found.end);
             from += found.end;
         }
-        detect::merge(places)
+        places
     }
 }
 

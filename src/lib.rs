@@ -84,7 +84,7 @@ pub use engine::{
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
-pub use privacy::{Consent, ConsentPolicy, Redaction, Sampling};
+pub use privacy::{Consent, ConsentPolicy, Redaction, RedactionMode, Sampling};
 pub use productgraph_actors::{
     Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts, DeadLetterLimits,
     DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState,

@@ -99,7 +99,8 @@ impl Config {
             let range = Duration::from_secs(1)..=HOUR * 720;
             within("PRODUCTGRAPH_HOLD_BUDGET", budget, range)?;
         }
-        self.check_paths()
+        self.check_paths()?;
+        within("PRODUCTGRAPH_SAMPLE_RATE", &self.sample_rate, 0.0..=1.0)
     }
 
     fn check_destination(&self) -> Result<(), ConfigError> {

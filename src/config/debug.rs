@@ -46,6 +46,10 @@ impl fmt::Debug for Config {
             trace_trust,
             trust_user_header,
             excluded_paths,
+            redaction,
+            redact_emails,
+            sample_rate,
+            consent,
             warnings,
         );
         config.finish()

@@ -10,6 +10,7 @@ use super::values::{self, Read};
 use super::variables::accepts;
 use crate::correlation::{SessionMinting, TraceTrust};
 use crate::event::wire::TenantKeys;
+use crate::{ConsentPolicy, RedactionMode};
 
 /// Text or a number, as the text that the readers of `values` take.
 struct Scalar(String);
@@ -76,6 +77,9 @@ readers! {
     tenant_keys: TenantKeys, values::tenant_keys, accepts("PRODUCTGRAPH_TENANT_KEYS");
     session: SessionMinting, values::session, accepts("PRODUCTGRAPH_SESSION");
     trace_trust: TraceTrust, values::trace_trust, accepts("PRODUCTGRAPH_TRACE_TRUST");
+    redaction: RedactionMode, values::redaction, accepts("PRODUCTGRAPH_REDACTION");
+    rate: f64, values::rate, accepts("PRODUCTGRAPH_SAMPLE_RATE");
+    consent: ConsentPolicy, values::consent, accepts("PRODUCTGRAPH_CONSENT");
 }
 
 /// A duration that need not be there.

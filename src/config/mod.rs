@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::Secret;
 use crate::correlation::{SessionMinting, TraceTrust};
 use crate::event::wire::TenantKeys;
+use crate::{ConfigError, ConsentPolicy, Redaction, RedactionMode, Sampling};
 
 /// Everything about the engine that a deployment may want to change.
 ///
@@ -40,6 +41,10 @@ use crate::event::wire::TenantKeys;
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, under the name that a deployment knows"
+)]
 pub struct Config {
     /// Whether the engine runs at all. Default: unset, which means yes as soon as a project or an
     /// endpoint is given ([`Config::is_enabled`]). `Some(true)` turns a missing one into an error.
@@ -112,6 +117,17 @@ pub struct Config {
     /// Paths whose requests are not tracked: to the letter, or with `*` at the end as a prefix.
     /// Default: none; at most 64.
     pub excluded_paths: Vec<String>,
+    /// Whether secrets are taken out of events. Default [`RedactionMode::Default`].
+    #[serde(deserialize_with = "file::redaction")]
+    pub redaction: RedactionMode,
+    /// Whether mail addresses are taken out too, where secrets are. Default `false`.
+    pub redact_emails: bool,
+    /// Share of the sessions that are sent, 0 to 1; errors are always sent. Default 1.
+    #[serde(deserialize_with = "file::rate")]
+    pub sample_rate: f64,
+    /// What has to be allowed for an event to be sent. Default [`ConsentPolicy::Explicit`].
+    #[serde(deserialize_with = "file::consent")]
+    pub consent: ConsentPolicy,
     #[serde(skip)]
     warnings: Vec<String>,
 }
@@ -144,6 +160,10 @@ impl Default for Config {
             trace_trust: TraceTrust::Trust,
             trust_user_header: false,
             excluded_paths: Vec::new(),
+            redaction: RedactionMode::Default,
+            redact_emails: false,
+            sample_rate: 1.0,
+            consent: ConsentPolicy::Explicit,
             warnings: Vec::new(),
         }
     }
@@ -164,6 +184,25 @@ impl Config {
             }
             Some(true) | None => None,
         }
+    }
+
+    /// The rules that [`redaction`](field@Config::redaction) and
+    /// [`redact_emails`](field@Config::redact_emails) ask for.
+    pub fn redaction_rules(&self) -> Redaction {
+        match self.redaction {
+            RedactionMode::Default => Redaction::default().emails(self.redact_emails),
+            RedactionMode::Off => Redaction::none(),
+        }
+    }
+
+    /// The sampling that [`sample_rate`](field@Config::sample_rate) asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a rate out of range, as from [`validate`](Config::validate).
+    pub fn sampling(&self) -> Result<Sampling, ConfigError> {
+        Sampling::sessions(self.sample_rate)
+            .map_err(|error| error.in_setting("PRODUCTGRAPH_SAMPLE_RATE"))
     }
 
     /// What looks like a mistake but stops nothing: variables of the family that do not exist.

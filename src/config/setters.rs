@@ -8,6 +8,7 @@ use super::Config;
 use crate::Secret;
 use crate::correlation::{SessionMinting, TraceTrust};
 use crate::event::wire::TenantKeys;
+use crate::{ConsentPolicy, RedactionMode};
 
 macro_rules! setters {
     ($($field:ident: $type:ty,)+) => {
@@ -85,5 +86,9 @@ impl Config {
         session: SessionMinting,
         trace_trust: TraceTrust,
         trust_user_header: bool,
+        redaction: RedactionMode,
+        redact_emails: bool,
+        sample_rate: f64,
+        consent: ConsentPolicy,
     }
 }

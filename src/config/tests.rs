@@ -95,6 +95,7 @@ fn a_value_at_the_edge_is_taken_and_one_beyond_is_refused_by_name() {
         ("RETRY_BUDGET", ["500ms", "24h"], ["499ms", "24h1ms"]),
         ("BREAKER_THRESHOLD", ["1", "1000"], ["0", "1001"]),
         ("HOLD_BUDGET", ["1s", "720h"], ["999ms", "720h1ms"]),
+        ("SAMPLE_RATE", ["0", "1.0"], ["-0.001", "1.001"]),
     ] {
         for value in good {
             assert!(with(name, value).is_ok(), "{name}={value}");
@@ -320,6 +321,40 @@ fn a_file_with_an_unknown_key_or_a_bad_value_is_refused() {
     let empty: Config =
         serde_json::from_value(json!({"project_id": " ", "endpoint": null})).unwrap();
     assert!(!empty.is_enabled());
+}
+
+#[test]
+fn what_protects_privacy_is_on_unless_it_is_switched_off() {
+    let card = "4111 1111 1111 1111, ada@example.org";
+    let config = Config::default();
+    assert_eq!(
+        config.redaction_rules().text(card),
+        "[redacted], ada@example.org"
+    );
+    assert_eq!(
+        config.redact_emails(true).redaction_rules().text(card),
+        "[redacted], [redacted]"
+    );
+    assert!(
+        with("REDACTION", "off")
+            .unwrap()
+            .redaction_rules()
+            .is_none()
+    );
+    assert_eq!(
+        with("CONSENT", "opt-in").unwrap().consent,
+        ConsentPolicy::OptIn
+    );
+    assert_eq!(
+        with("SAMPLE_RATE", "1").unwrap().sampling().unwrap(),
+        Sampling::all()
+    );
+    let error = Config::default()
+        .sample_rate(f64::NAN)
+        .sampling()
+        .unwrap_err();
+    assert_eq!(error.setting(), "PRODUCTGRAPH_SAMPLE_RATE");
+    assert!(Config::default().sample_rate(f64::NAN).validate().is_err());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use productgraph_actors::Overflow;
 
 use crate::correlation::{SessionMinting, TraceTrust};
 use crate::event::wire::TenantKeys;
+use crate::{ConsentPolicy, RedactionMode};
 
 pub(super) type Read<T> = Result<T, &'static str>;
 
@@ -124,6 +125,38 @@ pub(super) fn trace_trust(text: &str) -> Read<TraceTrust> {
             ("ignore", TraceTrust::Ignore),
         ],
     )
+}
+
+pub(super) fn redaction(text: &str) -> Read<RedactionMode> {
+    choice(
+        text,
+        &[
+            ("default", RedactionMode::Default),
+            ("off", RedactionMode::Off),
+        ],
+    )
+}
+
+pub(super) fn consent(text: &str) -> Read<ConsentPolicy> {
+    choice(
+        text,
+        &[
+            ("ignore", ConsentPolicy::Ignore),
+            ("explicit", ConsentPolicy::Explicit),
+            ("gpc", ConsentPolicy::GlobalPrivacyControl),
+            ("opt-in", ConsentPolicy::OptIn),
+        ],
+    )
+}
+
+/// A number in figures; whether it is one that a share can be is checked later.
+pub(super) fn rate(text: &str) -> Read<f64> {
+    let number: f64 = text.parse().map_err(|_| "is not a number")?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("is not a number")
+    }
 }
 
 /// The parts between commas, without the space around them and without empty ones.

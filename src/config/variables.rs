@@ -67,6 +67,10 @@ variables! {
     "TRUST_USER_HEADER", "true or false", |c, t| c.trust_user_header = values::boolean(t)?;
     "EXCLUDED_PATHS", "up to 64 comma-separated paths, each starting with / and at most 256 bytes",
         |c, t| c.excluded_paths = values::list(t);
+    "REDACTION", "default or off", |c, t| c.redaction = values::redaction(t)?;
+    "REDACT_EMAILS", "true or false", |c, t| c.redact_emails = values::boolean(t)?;
+    "SAMPLE_RATE", "a number from 0 to 1", |c, t| c.sample_rate = values::rate(t)?;
+    "CONSENT", "ignore, explicit, gpc or opt-in", |c, t| c.consent = values::consent(t)?;
 }
 
 /// What the variable called `name` accepts.

@@ -154,7 +154,7 @@ pub fn extract(headers: &HeaderMap, options: &ExtractOptions) -> Extracted {
 
     let mut builder = Correlation::builder()
         .request_id(request.unwrap_or_else(RequestId::mint))
-        .privacy_control(headers.get(&SEC_GPC).is_some_and(|value| value == "1"));
+        .privacy_control(headers.get_all(&SEC_GPC).iter().any(|value| value == "1"));
     builder = match (session, options.minting) {
         (Some(session), _) => builder.session(session, SessionSource::Adopted),
         (None, SessionMinting::PerRequest) => builder,

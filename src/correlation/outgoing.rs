@@ -108,6 +108,9 @@ impl Propagation {
     /// other. `traceparent` names the current OpenTelemetry
     /// span, or without one the trusted trace of the incoming request; `tracestate` goes along while
     /// the trace is still that one.
+    ///
+    /// `Sec-GPC` is not added: a browser sets that header for its user, and a service that set it
+    /// would speak for somebody. Another service that has to know is told by the application.
     pub fn inject(&self, correlation: &Correlation, uri: &Uri, headers: &mut HeaderMap) -> bool {
         if !self.allows(uri) {
             return false;

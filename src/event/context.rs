@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Text;
+use crate::event::edit::Edit;
 use crate::event::value::JsonText;
 use crate::event::wire::fields::{FieldType, FieldValue};
 use crate::event::wire::keys::{self, Key};
@@ -42,6 +43,18 @@ macro_rules! context {
             pub(crate) fn visit<'a>(&'a self, visit: &mut impl FnMut(&'static Key, FieldValue<'a>)) {
                 $(if let Some(value) = self.$field.as_ref().and_then(FieldType::as_field) {
                     visit(&keys::$key, value);
+                })*
+            }
+
+            pub(crate) fn is_edited(&self, edit: &impl Edit) -> bool {
+                false $(|| self.$field.as_ref().is_some_and(|field| field.edited(edit).is_some()))*
+            }
+
+            pub(crate) fn edit(&mut self, edit: &impl Edit) {
+                $(if let Some(field) = &mut self.$field
+                    && let Some(edited) = field.edited(edit)
+                {
+                    *field = edited;
                 })*
             }
 
@@ -258,6 +271,14 @@ impl Org {
     #[must_use]
     pub fn display_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    pub(crate) fn name_text(&self) -> Option<&Text> {
+        self.name.as_ref()
+    }
+
+    pub(crate) fn name_mut(&mut self) -> Option<&mut Text> {
+        self.name.as_mut()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

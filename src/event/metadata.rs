@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::Text;
+use crate::event::edit::{Edit, Names, is_identity};
 use crate::event::value::Value;
 
 /// Named values, in the order in which they were first given; each name once.
@@ -52,6 +53,39 @@ impl Metadata {
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
         )
+    }
+
+    pub(crate) fn is_edited(&self, edit: &impl Edit) -> bool {
+        self.0.iter().any(|(name, value)| {
+            edit.text(name).is_some() || (!is_identity(name) && edit.entry(name, value).is_some())
+        })
+    }
+
+    pub(crate) fn edit(&mut self, edit: &impl Edit) {
+        for (name, value) in &mut self.0 {
+            if !is_identity(name)
+                && let Some(edited) = edit.entry(name, value)
+            {
+                *value = edited;
+            }
+        }
+        let renamed: Vec<_> = self.0.iter().map(|(name, _)| edit.text(name)).collect();
+        if renamed.iter().all(Option::is_none) {
+            return;
+        }
+        let kept = self.0.iter().zip(&renamed);
+        let mut names = Names::new(
+            kept.filter(|(_, renamed)| renamed.is_none())
+                .map(|((name, _), _)| name.clone()),
+        );
+        for ((name, value), renamed) in self.0.iter_mut().zip(renamed) {
+            let Some(renamed) = renamed else { continue };
+            *name = names.free(&renamed);
+            // which may say something else about its value
+            if let Some(edited) = edit.entry(name, value) {
+                *value = edited;
+            }
+        }
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

@@ -23,6 +23,7 @@
 
 mod build;
 mod context;
+mod edit;
 mod extra;
 mod id;
 mod kind;
@@ -37,9 +38,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Consent;
 use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId, UserSource};
 
 pub use context::{Api, ErrorInfo, Journey, Millis, Org, Page, Performance, Snapshot, State, Ui};
+pub(crate) use edit::{Edit, Names};
 pub use extra::Contexts;
 use extra::{Extra, Identity, NO_CONTEXTS, TypeForm};
 pub use id::{EventId, EventIdError};
@@ -63,7 +66,7 @@ pub struct Event {
     trace: Option<TraceIds>,
     /// Tracked by the dead letter hook.
     echo: bool,
-    consent: Option<crate::Consent>,
+    consent: Option<Consent>,
 }
 
 const _: () = assert!(
@@ -99,18 +102,6 @@ impl Event {
             echo: false,
             consent: None,
         }
-    }
-
-    /// What the user said to this event, if anything.
-    pub fn consent(&self) -> Option<crate::Consent> {
-        self.consent
-    }
-
-    /// Says whether the user agreed to this event.
-    #[must_use]
-    pub fn with_consent(mut self, consent: crate::Consent) -> Self {
-        self.consent = Some(consent);
-        self
     }
 
     /// Fills in what is unset; what the event says itself wins.
@@ -213,6 +204,11 @@ impl Event {
     /// The trace and span: the event's own, else the correlation's.
     pub fn trace(&self) -> Option<TraceIds> {
         self.trace.or_else(|| self.correlation.as_ref()?.trace())
+    }
+
+    /// What the user said to this event, if anything: see [`with_consent`](Self::with_consent).
+    pub fn consent(&self) -> Option<Consent> {
+        self.consent
     }
 
     /// `duration_ms`, which is not the duration of an API call.

@@ -157,6 +157,48 @@ impl EventKind {
         }
     }
 
+    /// Calls `each` for every text that this kind holds.
+    pub(crate) fn texts_mut(&mut self, mut each: impl FnMut(&mut Text)) {
+        let none = &mut None;
+        let texts: [&mut Option<Text>; 3] = match self {
+            Self::PageView { path: one }
+            | Self::PageLeave { path: one }
+            | Self::StateChange { key: one }
+            | Self::Custom { name: one } => return one.iter_mut().for_each(each),
+            Self::Ui {
+                component: one,
+                element: two,
+                ..
+            }
+            | Self::ApiRequest {
+                method: one,
+                path: two,
+            }
+            | Self::ApiResponse {
+                method: one,
+                path: two,
+                ..
+            }
+            | Self::JourneyConversion {
+                journey: one,
+                status: two,
+            }
+            | Self::Error {
+                error_type: one,
+                message: two,
+            } => [one, two, none],
+            Self::JourneyStep {
+                journey,
+                step_id,
+                step_name,
+            } => [journey, step_id, step_name],
+            Self::Snapshot(own) => [&mut own.url, &mut own.viewport, none],
+            Self::Performance(_) => return,
+            Self::Other { event_type } => return each(event_type),
+        };
+        texts.into_iter().flatten().for_each(each);
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         let text = |text: &Option<Text>| text.as_ref().map_or(0, Text::heap_bytes);
         match self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Consent;
 use crate::Text;
 use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId};
 use crate::event::context::{
@@ -87,6 +88,23 @@ impl Event {
     #[must_use]
     pub fn with_trace(mut self, trace: TraceIds) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// Says that the user agreed to this event, or did not; wins over what the request said.
+    ///
+    /// A provider's [`ConsentPolicy`](crate::ConsentPolicy) decides what follows from it. It stays
+    /// in the process: nothing of it is written to the wire, and a clone says the same.
+    ///
+    /// ```
+    /// use productgraph::{Consent, ConsentPolicy, Event};
+    ///
+    /// let event = Event::custom("ad.shown").with_consent(Consent::Denied);
+    /// assert!(!ConsentPolicy::Explicit.allows(&event));
+    /// ```
+    #[must_use]
+    pub fn with_consent(mut self, consent: Consent) -> Self {
+        self.consent = Some(consent);
         self
     }
 

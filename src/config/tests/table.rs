@@ -44,6 +44,10 @@ fn other_values() -> BTreeMap<&'static str, (&'static str, serde_json::Value)> {
             "EXCLUDED_PATHS",
             ("/health*, /metrics", json!(["/health*", "/metrics"])),
         ),
+        ("REDACTION", ("Off", json!("off"))),
+        ("REDACT_EMAILS", ("true", json!(true))),
+        ("SAMPLE_RATE", ("0.25", json!(0.25))),
+        ("CONSENT", ("GPC", json!("gpc"))),
     ])
 }
 
@@ -153,7 +157,11 @@ fn the_setters_set_what_the_variables_do() {
         .session(SessionMinting::PerProcess)
         .trace_trust(TraceTrust::Link)
         .trust_user_header(true)
-        .excluded_paths(["/health*", "/metrics"]);
+        .excluded_paths(["/health*", "/metrics"])
+        .redaction(RedactionMode::Off)
+        .redact_emails(true)
+        .sample_rate(0.25)
+        .consent(ConsentPolicy::GlobalPrivacyControl);
     let values = other_values();
     let by_variables =
         Config::from_lookup(|name| values.get(name.strip_prefix(PREFIX)?).map(|(text, _)| text))

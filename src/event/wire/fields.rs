@@ -8,6 +8,7 @@ use super::keys::{self, Key, own};
 use crate::Text;
 use crate::correlation::{Correlation, SessionSource};
 use crate::event::context::Millis;
+use crate::event::edit::Edit;
 use crate::event::value::{JsonText, Value};
 use crate::event::{Event, time};
 
@@ -39,6 +40,11 @@ pub(crate) trait FieldType: Sized {
         0
     }
 
+    /// What takes its place, where it is something that can be edited.
+    fn edited(&self, _edit: &impl Edit) -> Option<Self> {
+        None
+    }
+
     fn read(json: Json) -> Option<Self>;
 }
 
@@ -51,6 +57,10 @@ impl FieldType for Text {
 
     fn heap_bytes(&self) -> usize {
         self.heap_bytes()
+    }
+
+    fn edited(&self, edit: &impl Edit) -> Option<Self> {
+        edit.text(self)
     }
 
     fn read(json: Json) -> Option<Self> {
@@ -70,6 +80,10 @@ impl FieldType for JsonText {
 
     fn heap_bytes(&self) -> usize {
         self.heap_bytes()
+    }
+
+    fn edited(&self, edit: &impl Edit) -> Option<Self> {
+        edit.document(self.as_str())
     }
 
     fn read(json: Json) -> Option<Self> {

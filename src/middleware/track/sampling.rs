@@ -1,47 +1,29 @@
 //! Which of the ordinary responses of a route are kept.
 
+use crate::privacy::{Threshold, hash, threshold};
+
 /// The share of sessions whose responses are kept, as a threshold over their hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate(u64);
+pub(super) struct Rate(Threshold);
 
 impl Rate {
     /// Everything.
-    pub(super) const ALL: Self = Self(u64::MAX);
+    pub(super) const ALL: Self = Self(Threshold::All);
 
     /// A share from 0 (none) to 1 (all). What lies outside is moved to the nearer end; a number
     /// that is none keeps everything.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the value lies in 0..2^64 and the cast saturates"
-    )]
     pub(super) fn new(share: f64) -> Self {
-        if share.is_nan() || share >= 1.0 {
-            return Self::ALL;
-        }
-        Self((share.max(0.0) * 2.0_f64.powi(64)) as u64)
+        Self(threshold(share))
     }
 
     /// Whether a session is kept: the same answer for the same session in every process, so that
     /// journeys stay whole. Without a session the dice decide.
     pub(super) fn keeps(self, session: Option<&str>) -> bool {
-        if self == Self::ALL {
-            return true;
+        match self.0 {
+            Threshold::All => true,
+            Threshold::Below(limit) => session.map_or_else(|| fastrand::u64(..), hash) < limit,
         }
-        session.map_or_else(|| fastrand::u64(..), hash) < self.0
     }
-}
-
-/// FNV-1a with a final mix, fixed for good: services written at different times must agree.
-fn hash(text: &str) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    // FNV alone leaves the high bits of short texts poorly mixed
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]
@@ -85,7 +67,7 @@ mod tests {
     fn shares_out_of_range_are_moved_to_the_nearer_end() {
         assert_eq!(Rate::new(7.0), Rate::ALL);
         assert_eq!(Rate::new(f64::NAN), Rate::ALL);
-        assert_eq!(Rate::new(-1.0), Rate(0));
+        assert_eq!(Rate::new(-1.0), Rate::new(0.0));
         assert!(!Rate::new(0.0).keeps(None));
         assert!(Rate::new(1.0).keeps(None));
     }

@@ -1,0 +1,470 @@
+//! Names under which secrets are kept.
+//!
+//! A name is cut into words and compared word by word, so that `userPassword`, `X-Api-Key` and
+//! `card.number` are found while `tokenizer_version` and `authored_by` are not. A word ends where
+//! there is something other than letters and digits, where letters turn into digits or back, and where
+//! a capital follows a small letter or begins a small-lettered word (`APIKey` is `API`, `Key`). Letters
+//! outside of ASCII count as small ones.
+
+/// The default rules: what each name is made of, in small letters.
+const SECRET: &[&str] = &[
+    "access key",
+    "accesskey",
+    "access token",
+    "accesstoken",
+    "api key",
+    "apikey",
+    "auth token",
+    "authtoken",
+    "authorization",
+    "card no",
+    "card number",
+    "cardnumber",
+    "client secret",
+    "clientsecret",
+    "connect sid",
+    "cookie",
+    "credential",
+    "credit card",
+    "creditcard",
+    "csc",
+    "cvc",
+    "cvv",
+    "db pass",
+    "encryption key",
+    "id token",
+    "jsessionid",
+    "jwt",
+    "otp",
+    "pass code",
+    "pass phrase",
+    "pass word",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
+    "phpsessid",
+    "private key",
+    "privatekey",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "secretkey",
+    "security code",
+    "session cookie",
+    "signing key",
+    "social security",
+    "ssn",
+    "token",
+];
+
+/// Words that, right after a secret's name, make it the name of something about the secret.
+const ABOUT: &[&str] = &[
+    "age", "banner", "changed", "consent", "count", "enabled", "length", "limit", "notice",
+    "policy", "required", "size", "strength", "total", "ttl", "type", "usage",
+];
+
+/// What a name says about its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hit {
+    /// It is a secret.
+    One,
+    /// There are several secrets in it: a number is how many, everything else is secret.
+    Many,
+}
+
+/// Names to look for, and names that are left alone.
+#[derive(Clone, Default)]
+pub(super) struct KeyRules {
+    default: bool,
+    /// The user's own, as words with a space between them.
+    own: Vec<Box<str>>,
+    allowed: Vec<Box<str>>,
+}
+
+impl KeyRules {
+    pub(super) const fn standard() -> Self {
+        Self {
+            default: true,
+            own: Vec::new(),
+            allowed: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        !self.default && self.own.is_empty()
+    }
+
+    pub(super) fn add(&mut self, key: &str) {
+        push(&mut self.own, key);
+    }
+
+    pub(super) fn allow(&mut self, key: &str) {
+        push(&mut self.allowed, key);
+    }
+
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let default = if self.default { SECRET.len() } else { 0 };
+        (default + self.own.len(), self.allowed.len())
+    }
+
+    /// Whether the value of that name is never looked at.
+    pub(super) fn is_allowed(&self, key: &[u8]) -> bool {
+        self.allowed
+            .iter()
+            .any(|allowed| starts(words(key), allowed, false) == Some((Hit::One, Words::END)))
+    }
+
+    /// Whether the name is a secret's, alone or together with the name around it: the `number` of a
+    /// `card` is a card number.
+    pub(super) fn hit(&self, around: &[u8], key: &[u8]) -> Option<Hit> {
+        self.find(around, key, false)
+    }
+
+    /// Whether the name ends with a secret's. In running text the words before it do not belong to
+    /// the name.
+    pub(super) fn hit_at_end(&self, key: &[u8]) -> Option<Hit> {
+        self.find(b"", key, true)
+    }
+
+    fn find(&self, around: &[u8], key: &[u8], at_end: bool) -> Option<Hit> {
+        let mut rest = Words {
+            first: around,
+            rest: key,
+        };
+        let ends = |after: Words<'_>| {
+            if at_end {
+                only_numbers(after)
+            } else {
+                // what ends in the name around it was judged there
+                after.first.is_empty() && after.rest.len() < key.len()
+            }
+        };
+        let mut best = None;
+        while !rest.is_done() {
+            if let Some(hit) = self.at(rest, ends) {
+                if hit == Hit::One {
+                    return Some(hit);
+                }
+                best = Some(hit);
+            }
+            rest.next();
+        }
+        best
+    }
+
+    /// The rule that the words from here on begin with.
+    fn at(&self, here: Words<'_>, ends: impl Fn(Words<'_>) -> bool) -> Option<Hit> {
+        let mut following = here;
+        let word = following.next()?;
+        let first = word.first()?.to_ascii_lowercase();
+        let mut best = None;
+        if self.default && may_begin(first, word) {
+            let candidates = SECRET.iter().filter(|name| name.as_bytes()[0] == first);
+            for name in candidates {
+                if let Some((hit, after)) = starts(here, name, true)
+                    && ends(after)
+                    && !is_about(after)
+                {
+                    best = Some(worse(best, hit));
+                }
+            }
+        }
+        for name in &self.own {
+            if let Some((hit, after)) = starts(here, name, false)
+                && ends(after)
+            {
+                best = Some(worse(best, hit));
+            }
+        }
+        best
+    }
+}
+
+/// For each small letter the lengths of the words that rules begin with, as bits; for a rule of one
+/// word also that of its plural. Few words of other names pass.
+const LENGTHS: [u32; 26] = lengths(SECRET);
+
+const fn lengths(names: &[&str]) -> [u32; 26] {
+    let mut lengths = [0; 26];
+    let mut at = 0;
+    while at < names.len() {
+        let name = names[at].as_bytes();
+        let mut end = 0;
+        while end < name.len() && name[end] != b' ' {
+            end += 1;
+        }
+        let initial = (name[0] - b'a') as usize;
+        lengths[initial] |= 1 << end;
+        if end == name.len() {
+            lengths[initial] |= 1 << (end + 1);
+        }
+        at += 1;
+    }
+    lengths
+}
+
+/// Whether a word, of which this is the first letter, may be the first one of a default rule.
+fn may_begin(initial: u8, word: &[u8]) -> bool {
+    let lengths = LENGTHS.get(usize::from(initial.wrapping_sub(b'a')));
+    lengths.is_some_and(|lengths| word.len() < 32 && lengths >> word.len() & 1 == 1)
+}
+
+fn push(names: &mut Vec<Box<str>>, key: &str) {
+    let mut name = Vec::with_capacity(key.len());
+    let mut words = words(key.as_bytes());
+    while let Some(word) = words.next() {
+        if !name.is_empty() {
+            name.push(b' ');
+        }
+        name.extend(word.iter().map(u8::to_ascii_lowercase));
+    }
+    // whole words of UTF-8 are UTF-8: they are cut at ASCII only
+    if let Ok(name) = String::from_utf8(name)
+        && !name.is_empty()
+    {
+        names.push(name.into());
+    }
+}
+
+fn worse(one: Option<Hit>, other: Hit) -> Hit {
+    match (one, other) {
+        (Some(Hit::One), _) | (_, Hit::One) => Hit::One,
+        _ => Hit::Many,
+    }
+}
+
+/// `password2` is a password.
+fn only_numbers(mut after: Words<'_>) -> bool {
+    std::iter::from_fn(|| after.next()).all(|word| word[0].is_ascii_digit())
+}
+
+fn is_about(mut after: Words<'_>) -> bool {
+    after
+        .next()
+        .is_some_and(|word| ABOUT.iter().any(|about| same(word, about.as_bytes())))
+}
+
+fn same(word: &[u8], name: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(name)
+}
+
+/// Whether the words begin with those of `name`, the last of them in the plural where that is
+/// `plural`; and what comes after.
+fn starts<'a>(words: Words<'a>, name: &str, plural: bool) -> Option<(Hit, Words<'a>)> {
+    let mut words = words;
+    let mut parts = name.as_bytes().split(|&byte| byte == b' ').peekable();
+    while let Some(part) = parts.next() {
+        let word = words.next()?;
+        if same(word, part) {
+            continue;
+        }
+        let (last, stem) = word.split_last()?;
+        if plural && parts.peek().is_none() && matches!(last, b's' | b'S') && same(stem, part) {
+            return Some((Hit::Many, words));
+        }
+        return None;
+    }
+    Some((Hit::One, words))
+}
+
+fn words(key: &[u8]) -> Words<'_> {
+    Words {
+        first: b"",
+        rest: key,
+    }
+}
+
+/// The words of one name and of another one after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Words<'a> {
+    first: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Words<'a> {
+    const END: Words<'static> = Words {
+        first: b"",
+        rest: b"",
+    };
+
+    const fn is_done(&self) -> bool {
+        self.first.is_empty() && self.rest.is_empty()
+    }
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        take_word(&mut self.first).or_else(|| take_word(&mut self.rest))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Small,
+    Capital,
+    Digit,
+    Other,
+}
+
+fn class(byte: u8) -> Class {
+    match byte {
+        b'a'..=b'z' | 0x80.. => Class::Small,
+        b'A'..=b'Z' => Class::Capital,
+        b'0'..=b'9' => Class::Digit,
+        _ => Class::Other,
+    }
+}
+
+/// Takes the first word off; afterwards the name begins with a word or is empty.
+fn take_word<'a>(name: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let skip = |bytes: &'a [u8]| -> &'a [u8] {
+        let start = bytes.iter().position(|&byte| class(byte) != Class::Other);
+        &bytes[start.unwrap_or(bytes.len())..]
+    };
+    let bytes = skip(name);
+    let run = |class_of: Class, from: usize| {
+        bytes[from..]
+            .iter()
+            .position(|&byte| class(byte) != class_of)
+            .map_or(bytes.len(), |length| from + length)
+    };
+    *name = bytes;
+    let end = match class(*bytes.first()?) {
+        Class::Digit => run(Class::Digit, 0),
+        Class::Small | Class::Other => run(Class::Small, 0),
+        Class::Capital => {
+            let capitals = run(Class::Capital, 0);
+            let small = run(Class::Small, capitals);
+            if small > capitals && capitals > 1 {
+                capitals - 1
+            } else {
+                small
+            }
+        }
+    };
+    let (word, rest) = bytes.split_at(end);
+    *name = skip(rest);
+    Some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(key: &str) -> Option<Hit> {
+        KeyRules::standard().hit(b"", key.as_bytes())
+    }
+
+    #[test]
+    fn secrets_are_found_in_every_style_of_writing() {
+        for key in [
+            "password",
+            "userPassword",
+            "USER_PASSWORD",
+            "password2",
+            "new-password-confirmation",
+            "x-api-key",
+            "X-API-Key",
+            "apiKey",
+            "APIKey",
+            "xAPIKeyId",
+            "auth_token",
+            "authToken",
+            "oauth2Token",
+            "card.number",
+            "cardNumber",
+            "Set-Cookie",
+            "Proxy-Authorization",
+            "aws_secret_access_key",
+            "sessionCookie",
+            "CVV2",
+            "ssn",
+            "PHPSESSID",
+            "user[password]",
+            "passWord",
+        ] {
+            assert_eq!(hit(key), Some(Hit::One), "{key}");
+        }
+    }
+
+    #[test]
+    fn words_that_only_contain_a_secrets_name_are_not_found() {
+        for key in [
+            "tokenizer_version",
+            "authored_by",
+            "author",
+            "passenger",
+            "compass",
+            "secretary",
+            "cookiecutter",
+            "keyboard",
+            "api",
+            "apiary_key_ring",
+            "card",
+            "number",
+            "password_strength",
+            "token_count",
+            "promptTokenCount",
+            "cookie_consent",
+            "",
+            "___",
+            "pаssword", // with a Cyrillic letter: another word
+        ] {
+            assert_eq!(hit(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn in_the_plural_there_are_several() {
+        assert_eq!(hit("prompt_tokens"), Some(Hit::Many));
+        assert_eq!(hit("apiKeys"), Some(Hit::Many));
+        assert_eq!(hit("tokens_password"), Some(Hit::One));
+    }
+
+    #[test]
+    fn a_name_counts_together_with_the_name_around_it() {
+        let rules = KeyRules::standard();
+        assert_eq!(rules.hit(b"card", b"number"), Some(Hit::One));
+        assert_eq!(rules.hit(b"customer_card", b"NumberMasked"), Some(Hit::One));
+        assert_eq!(rules.hit(b"token_usage", b"prompt"), None);
+        assert_eq!(rules.hit(b"password", b"hint"), None, "judged before");
+    }
+
+    #[test]
+    fn at_the_end_of_running_text_only_numbers_may_follow() {
+        let rules = KeyRules::standard();
+        for (text, found) in [
+            ("invalid api key", true),
+            ("password2", true),
+            ("token.rs", false),
+            ("src.token.js", false),
+            ("password reset", false),
+        ] {
+            assert_eq!(rules.hit_at_end(text.as_bytes()).is_some(), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn own_rules_add_and_allowed_names_are_the_whole_name() {
+        let mut rules = KeyRules::standard();
+        rules.add("IBAN");
+        rules.add("map-pin code");
+        rules.add("--");
+        rules.allow("csrf_token");
+        assert_eq!(rules.hit(b"", b"customerIban"), Some(Hit::One));
+        assert_eq!(rules.hit(b"", b"mapPinCode"), Some(Hit::One));
+        assert!(rules.is_allowed(b"csrfToken"));
+        assert!(rules.is_allowed(b"CSRF-Token"));
+        assert!(!rules.is_allowed(b"old_csrf_token"));
+        assert!(!rules.is_allowed(b"csrf_token_password"));
+        assert!(!rules.is_allowed(b""));
+    }
+
+    #[test]
+    fn each_default_rule_matches_itself() {
+        for name in SECRET {
+            assert_eq!(hit(name), Some(Hit::One), "{name}");
+            assert_eq!(hit(&name.replace(' ', "-").to_uppercase()), Some(Hit::One));
+        }
+        assert!(SECRET.is_sorted());
+    }
+}

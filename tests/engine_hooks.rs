@@ -11,9 +11,9 @@ use productgraph::correlation::{Correlation, SessionId, SessionSource};
 use productgraph::event::EventId;
 use productgraph::providers::Memory;
 use productgraph::{
-    Consent, ConsentPolicy, DropReason, Engine, EngineBuilder, Event, FilterReason, Handle,
-    LaneOptions, OnHookPanic, ProviderOptions, Redaction, RefuseReason, Report, Sampling,
-    TrackError,
+    Config, Consent, ConsentPolicy, DropReason, Engine, EngineBuilder, Event, FilterReason, Handle,
+    LaneOptions, OnHookPanic, ProviderOptions, Redaction, RedactionMode, RefuseReason, Report,
+    Sampling, TrackError,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -373,4 +373,77 @@ async fn a_filter_of_ones_own_is_for_one_provider_and_its_panics_follow_the_poli
         );
         assert_eq!(engine.stats().hook_panics, 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pattern_that_panics_costs_its_text_and_is_counted() {
+    expect_panics();
+    let memory = Memory::new();
+    let pattern = |text: &str| {
+        assert!(!text.contains("boom"), "a hook that panics");
+        None
+    };
+    let engine = attached()
+        .redaction(Redaction::default().pattern("clumsy", pattern))
+        .provider(memory.clone())
+        .spawn()
+        .expect("it starts");
+    engine.handle().track(numbered(0).with("note", "boom"));
+    engine.handle().track(numbered(1).with("note", "calm"));
+    assert!(ended(&engine).await.ledger.is_clean());
+    assert_eq!(memory.delivered()[0]["metadata"]["note"], "[redacted]");
+    assert_eq!(memory.delivered()[1]["metadata"]["note"], "calm");
+    assert!(engine.stats().hook_panics > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_objects_by_its_header_goes_where_that_is_no_objection() {
+    let (asks, usual) = (Memory::new(), Memory::new());
+    let policy = ProviderOptions::new().consent(ConsentPolicy::GlobalPrivacyControl);
+    let engine = attached()
+        .provider_with(asks.clone().name("asks"), policy)
+        .provider(usual.clone().name("usual"))
+        .spawn()
+        .expect("it starts");
+    let objects = Correlation::builder().privacy_control(true).build();
+    objects.enter(|| engine.handle().track(numbered(0)));
+    engine.handle().track(numbered(1));
+    let report = ended(&engine).await;
+    assert_eq!(asks.delivered_ids(), ids([1]), "{report}");
+    assert_eq!(usual.delivered_ids(), ids([0, 1]), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_configuration_says_holds_for_every_provider_that_does_not_say_it_itself() {
+    let (own, usual) = (Memory::new(), Memory::new());
+    let mut config = Config::default();
+    config.consent = ConsentPolicy::OptIn;
+    config.sample_rate = 0.0;
+    config.redaction = RedactionMode::Off;
+    let all = ProviderOptions::new()
+        .consent(ConsentPolicy::Ignore)
+        .sampling(Sampling::all());
+    let engine = EngineBuilder::from_config(&config)
+        .expect("a valid configuration")
+        .project("shop")
+        .runtime(Runtime::current())
+        .provider_with(own.clone().name("own"), all)
+        .provider(usual.clone().name("usual"))
+        .spawn()
+        .expect("it starts");
+    engine
+        .handle()
+        .track(numbered(0).with("password", "hunter2"));
+    engine
+        .handle()
+        .track(numbered(1).with_consent(Consent::Granted));
+    let report = ended(&engine).await;
+    assert_eq!(own.delivered_ids(), ids([0, 1]), "{report}");
+    assert_eq!(own.delivered()[0]["metadata"]["password"], "hunter2");
+    let filtered = &account(&report.ledger, "usual").filtered;
+    let by = |reason| filtered.get(reason);
+    assert_eq!(
+        (by(FilterReason::Consent), by(FilterReason::Sampled)),
+        (1, 1)
+    );
 }

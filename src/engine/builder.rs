@@ -113,6 +113,9 @@ impl EngineBuilder {
             .excluded_paths(config.excluded_paths.iter().cloned())
             .debug(config.debug)
             .breaker_threshold(config.breaker_threshold)
+            .redaction(config.redaction_rules())
+            .consent(config.consent)
+            .sampling(config.sampling()?)
             .retry(config.retry_base, config.retry_max, config.retry_budget)?;
         builder.lane.hold_budget = config.hold_budget;
         builder.lane.attempt_timeout = config.request_timeout.saturating_mul(2);

@@ -12,7 +12,7 @@ fn halvings(events: usize) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), ..ProptestConfig::with_cases(100) })]
 
     /// `k` poison events among `n`, at most `b` in a request: k·2·log2(b) + n/b requests, and as long as
     /// they are few, without one pause.

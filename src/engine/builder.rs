@@ -199,7 +199,9 @@ impl EngineBuilder {
         self
     }
 
-    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`].
+    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`]. With
+    /// [`Overflow::ByPriority`] a lane that is full decides by priority too, unless its provider came
+    /// with options of its own.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
@@ -331,6 +333,9 @@ impl EngineBuilder {
             .overflow(self.overflow);
         if let Some(runtime) = self.runtime.take() {
             pipeline = pipeline.runtime(runtime);
+        }
+        if self.overflow == Overflow::ByPriority {
+            self.lane.overflow = Overflow::ByPriority;
         }
         for (make, options) in std::mem::take(&mut self.providers) {
             let mut options = options.unwrap_or(self.lane);

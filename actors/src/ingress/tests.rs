@@ -1,5 +1,6 @@
 //! One rule of the ingress each, on one thread.
 
+mod priority;
 mod waiting;
 
 use std::cell::Cell;

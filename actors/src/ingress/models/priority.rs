@@ -121,6 +121,8 @@ fn a_merge(looks_again: bool) {
                 }
             })
         };
+        // a look before the one that counts, as the consumer of an ingress has had many
+        stamps.load(Ordering::Acquire);
         let mut urgent = rings[1].pop();
         let normal = rings[0].pop();
         if looks_again && normal.is_some() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use engine_support::{
     BOUND, account, assert_final, builder, collector, current_thread, delivered, held, id_of,
-    in_time, numbered, provider,
+    in_time, numbered, provider, until,
 };
 use productgraph::correlation::{SessionId, UserId};
 use productgraph::event::{EventId, UiAction};
@@ -180,6 +180,47 @@ async fn errors_and_journey_steps_outlive_clicks_when_priorities_decide() {
         .collect();
     assert!(types.len() >= 2, "{report}");
     assert_eq!(report.ledger.refused.get(RefuseReason::Full), 1);
+}
+
+#[tokio::test]
+async fn errors_outlive_clicks_also_in_the_lane_of_a_stuck_destination() {
+    const ERRORS: usize = 80;
+    let collector = collector();
+    let gate = collector.faults().hold();
+    let engine = builder()
+        .batch_size(10)
+        .max_buffered_bytes(CEILING)
+        .overflow(Overflow::ByPriority)
+        .provider(provider(&collector, "a"))
+        .spawn()
+        .expect("it starts");
+    let handle = engine.handle();
+    for n in 0..ERRORS * 10 {
+        if n % 10 == 5 {
+            // what is kept for them is enough for all of them
+            let error = Event::error("CardError", "declined");
+            handle.try_track(error).expect("room is kept for it");
+        } else {
+            handle.track(Event::ui(UiAction::Click, "buy").with("text", "x".repeat(500)));
+        }
+    }
+    let pipeline = engine.pipeline().expect("it is enabled");
+    // all but the batch being built has reached the lane
+    until(|| {
+        let ledger = engine.ledger();
+        let given_up = account(&ledger, "a").dropped.total();
+        pipeline.lanes()[0].pending + given_up + 10 > ledger.accepted
+    })
+    .await;
+    let ledger = engine.ledger();
+    let dropped = account(&ledger, "a").dropped.get(DropReason::Overflow);
+    assert!(dropped > 0, "the lane is full: {ledger}");
+    gate.release();
+    let report = in_time(engine.shutdown(BOUND)).await;
+    assert_final(&report);
+    let events = collector.events();
+    let errors = events.iter().filter(|event| event["event.type"] == "error");
+    assert_eq!(errors.count(), ERRORS, "{report}");
 }
 
 type Make = dyn FnOnce() -> Event;

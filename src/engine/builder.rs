@@ -208,7 +208,9 @@ impl EngineBuilder {
         self
     }
 
-    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`].
+    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`]. With
+    /// [`Overflow::ByPriority`] a lane that is full decides by priority too, unless its provider came
+    /// with options of its own.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
@@ -367,6 +369,9 @@ impl EngineBuilder {
             pipeline = pipeline.runtime(runtime);
         }
         let hooks = std::mem::take(&mut self.hooks);
+        if self.overflow == Overflow::ByPriority {
+            self.lane.overflow = Overflow::ByPriority;
+        }
         for (make, options) in std::mem::take(&mut self.providers) {
             let mut lane = options.lane_or(self.lane);
             if self.shared_budget {

@@ -9,6 +9,7 @@
 
 mod gate;
 mod ingress;
+mod priority;
 mod room;
 
 use std::future::Future;

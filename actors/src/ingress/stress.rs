@@ -299,3 +299,54 @@ fn waiting_pushes_that_are_cancelled_or_closed_on_leave_the_accounts_exact() {
         assert_eq!(ingress.budget().room().waiting(), 0);
     }
 }
+
+#[test]
+fn by_priority_the_events_of_each_thread_come_out_in_its_order() {
+    const EACH: u64 = 20_000;
+    let ingress = ingress(256, 100_000, Overflow::ByPriority);
+    std::thread::scope(|scope| {
+        let consumer = scope.spawn(|| {
+            let (mut taken, mut last) = (Vec::new(), [None; 3]);
+            while !ingress.try_finish() {
+                ingress.drain(7, |event, weight, _| {
+                    ingress.budget().release(weight);
+                    let thread = usize::try_from(event / EACH).expect("few");
+                    assert!(last[thread] < Some(event), "{last:?} then {event}");
+                    last[thread] = Some(event);
+                    taken.push(event);
+                });
+            }
+            taken
+        });
+        let accepted = push_all(&ingress, 3, EACH);
+        ingress.close();
+        let taken = consumer.join().unwrap();
+        assert_settled(&ingress, 3 * EACH, accepted, taken);
+    });
+}
+
+#[test]
+fn a_finish_in_the_middle_of_a_drain_by_priority_strands_nothing() {
+    for _ in 0..300 {
+        let ingress = ingress(32, 1_000, Overflow::ByPriority);
+        let (accepted, taken) = std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| push_all(&ingress, 2, 60));
+            let draining = scope.spawn(|| {
+                let mut taken = Vec::new();
+                while !ingress.is_closed() {
+                    ingress.drain(1, |event, weight, _| {
+                        ingress.budget().release(weight);
+                        taken.push(event);
+                    });
+                }
+                taken
+            });
+            while ingress.accepted() < 30 && !pushing.is_finished() {
+                std::thread::yield_now();
+            }
+            ingress.finish(DropReason::Deadline);
+            (pushing.join().unwrap(), draining.join().unwrap())
+        });
+        assert_settled(&ingress, 120, accepted, taken);
+    }
+}

@@ -1,6 +1,7 @@
 //! One rule of the ingress each, on one thread.
 
 mod forked;
+mod priority;
 mod waiting;
 
 use std::cell::Cell;

@@ -81,10 +81,6 @@ impl<T> Ring<T> {
         self.len() >= self.capacity
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     fn with_items<R>(&self, f: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
         f(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
     }

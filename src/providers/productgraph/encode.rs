@@ -96,8 +96,8 @@ impl Encoder {
         if let Some(mean) = (body.len() - OPEN.len()).checked_div(written) {
             self.event_bytes.store(mean, Ordering::Relaxed);
             body.extend_from_slice(CLOSE);
-            if body.capacity() / 2 > body.len() {
-                // the body is kept until it is settled, so its room counts
+            if body.capacity() > max_bytes || body.capacity() / 2 > body.len() {
+                // the body is kept until it is settled, so its room counts, and is bounded
                 body.shrink_to_fit();
             }
             encoded.body = body.into();

@@ -1,0 +1,285 @@
+//! What the whole process allocates at most while every destination is stuck and ten times the ceiling
+//! is offered.
+//!
+//! The allocator counts all threads, so these tests take turns, and what they send to allocates nothing
+//! for what it gets.
+
+mod engine_support;
+mod sink;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use engine_support::{account, assert_final, millis};
+use peak_alloc::PeakAlloc;
+use productgraph::providers::ProductGraph;
+use productgraph::{Engine, EngineBuilder, Event, Overflow, RefuseReason};
+use sink::{Manner, Sink};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+const LANES: usize = 3;
+/// Batch bookkeeping, tasks, clients and their connections.
+const FIXED: usize = 1 << 20;
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an engine is told about its memory.
+#[derive(Clone, Copy)]
+struct Memory {
+    overflow: Overflow,
+    ceiling: usize,
+    places: usize,
+    body: usize,
+    concurrency: usize,
+    shared: bool,
+}
+
+/// What an engine and its providers do when nobody tells them anything.
+const DEFAULTS: Memory = Memory {
+    overflow: Overflow::DropNewest,
+    ceiling: 8 << 20,
+    places: 8192,
+    body: 1_000_000,
+    concurrency: 1,
+    shared: false,
+};
+
+/// Less of everything, so that each part shows.
+const SMALL: Memory = Memory {
+    ceiling: 2 << 20,
+    places: 1024,
+    body: 200_000,
+    ..DEFAULTS
+};
+
+impl Memory {
+    /// The rings' slots.
+    fn rings(self) -> usize {
+        let rings = if self.overflow == Overflow::ByPriority {
+            2
+        } else {
+            1
+        };
+        rings * self.places * (size_of::<Event>() + 16)
+    }
+
+    /// What ARCHITECTURE.md says the engine allocates at most.
+    fn bound(self) -> usize {
+        self.ceiling + self.rings() + LANES * self.concurrency * self.body + FIXED
+    }
+
+    fn builder(self) -> EngineBuilder {
+        Engine::builder()
+            .overflow(self.overflow)
+            .max_buffered_bytes(self.ceiling)
+            .queue_capacity(self.places)
+            .concurrency(self.concurrency)
+            .shared_budget(self.shared)
+            .retry(millis(5), millis(20), Duration::from_secs(600))
+            .expect("a policy that works")
+    }
+}
+
+/// Mostly clicks with some text, and now and then an error; none owns more than it is weighed for.
+fn event(n: usize) -> Event {
+    if n % 10 == 9 {
+        return Event::error("CardError", "declined").stack("s".repeat(n % 3_000));
+    }
+    Event::custom("numbered").with("text", "x".repeat(n * 7 % 1_500))
+}
+
+/// What was measured.
+struct Measured {
+    memory: Memory,
+    /// The most that was allocated at one time, beyond what was before the engine was built.
+    peak: usize,
+    engine: Engine,
+    accepted: u64,
+}
+
+/// Offers at least ten times the ceiling, and goes on until `enough`.
+fn abuse(memory: Memory, sinks: &[Sink], enough: impl Fn(&Engine) -> bool) -> Measured {
+    let before = HEAP.current_usage();
+    HEAP.reset_peak_usage();
+    let mut builder = memory.builder();
+    for (sink, name) in sinks.iter().zip(["one", "two", "three"]) {
+        let provider = ProductGraph::new(sink.endpoint()).name(name);
+        builder = builder.provider(provider.max_batch_bytes(memory.body));
+    }
+    let engine = builder.project("shop").spawn().expect("it starts");
+    let handle = engine.handle();
+    let (mut offered, mut n, mut accepted) = (0, 0, 0);
+    while offered < 10 * memory.ceiling || !enough(&engine) {
+        for _ in 0..64 {
+            let event = event(n);
+            offered += event.weight();
+            n += 1;
+            accepted += u64::from(handle.try_track(event).is_ok());
+        }
+        assert!(engine.stats().bytes_held <= memory.ceiling);
+        std::thread::yield_now();
+    }
+    Measured {
+        memory,
+        peak: HEAP.peak_usage() - before,
+        engine,
+        accepted,
+    }
+}
+
+fn sinks(manner: Manner) -> Vec<Sink> {
+    (0..LANES).map(|_| Sink::start(manner)).collect()
+}
+
+/// Every provider has something in flight.
+fn all_in_flight(engine: &Engine) -> bool {
+    let lanes = engine.health().providers;
+    lanes.iter().all(|lane| lane.in_flight > 0)
+}
+
+/// Yields until `done`; only a hang does not end.
+fn until(done: impl Fn() -> bool) {
+    let runtime = engine_support::current_thread();
+    runtime.block_on(engine_support::until(done));
+}
+
+#[track_caller]
+fn check(what: &str, measured: &Measured) {
+    let Measured {
+        memory,
+        peak,
+        engine,
+        accepted,
+    } = measured;
+    let bound = memory.bound();
+    println!("{what}: peak {peak} of at most {bound}");
+    assert!(*peak <= bound, "{what}: {peak} bytes, at most {bound}");
+    // a flood that fills nothing proves nothing
+    let filled = memory.rings()
+        + if memory.shared {
+            memory.ceiling * 3 / 4
+        } else {
+            memory.ceiling / 4
+        };
+    assert!(*peak >= filled, "{what}: only {peak} bytes");
+    let share = (memory.ceiling - memory.ceiling / 8) / LANES;
+    for lane in engine.health().providers {
+        assert!(memory.shared || lane.pinned_bytes <= share, "{lane:?}");
+    }
+    let report = engine.shutdown_blocking(millis(100));
+    assert_final(&report);
+    assert_eq!(report.ledger.accepted, *accepted, "{report}");
+    let refused = &report.ledger.refused;
+    assert_eq!(refused.get(RefuseReason::Full), refused.total());
+    for name in ["one", "two", "three"] {
+        let account = account(&report.ledger, name);
+        assert_eq!(account.delivered, 0, "{report}");
+        assert_eq!(account.dropped.total(), *accepted, "{report}");
+    }
+    // attempts that were just being encoded end a little later
+    until(|| engine.stats().bytes_held == 0);
+}
+
+fn blocked(memory: Memory) {
+    let _turn = turn();
+    let sinks = sinks(Manner::Silent);
+    let measured = abuse(memory, &sinks, all_in_flight);
+    check(&format!("blocked, {:?}", memory.overflow), &measured);
+}
+
+/// The product's own figure for the whole engine is 10 MB.
+#[test]
+fn by_default_blocked_destinations_cost_less_than_ten_megabytes_beside_the_ring() {
+    let _turn = turn();
+    let sinks = sinks(Manner::Silent);
+    let measured = abuse(DEFAULTS, &sinks, all_in_flight);
+    assert!(measured.peak - DEFAULTS.rings() < 10_000_000);
+    check("blocked, all defaults", &measured);
+}
+
+#[test]
+fn blocked_destinations_cost_no_more_than_is_stated_when_the_newest_are_refused() {
+    blocked(SMALL);
+}
+
+#[test]
+fn blocked_destinations_cost_no_more_than_is_stated_when_the_oldest_give_way() {
+    blocked(Memory {
+        overflow: Overflow::DropOldest,
+        ..SMALL
+    });
+}
+
+#[test]
+fn blocked_destinations_cost_no_more_than_is_stated_when_priorities_decide() {
+    blocked(Memory {
+        overflow: Overflow::ByPriority,
+        ..SMALL
+    });
+}
+
+#[test]
+fn blocked_destinations_that_share_the_ceiling_fill_it_and_no_more() {
+    blocked(Memory {
+        shared: true,
+        ..SMALL
+    });
+}
+
+fn refusing(memory: Memory) {
+    let _turn = turn();
+    let sinks = sinks(Manner::Unavailable);
+    let enough = |_: &Engine| sinks.iter().all(|sink| sink.requests() >= 20);
+    let measured = abuse(memory, &sinks, enough);
+    let Memory {
+        overflow,
+        concurrency,
+        ..
+    } = memory;
+    let what = format!("retried, {concurrency} at a time, {overflow:?}");
+    check(&what, &measured);
+}
+
+#[test]
+fn bodies_that_are_retried_cost_no_more_than_is_stated() {
+    for overflow in [
+        Overflow::DropNewest,
+        Overflow::DropOldest,
+        Overflow::ByPriority,
+    ] {
+        refusing(Memory { overflow, ..SMALL });
+    }
+}
+
+#[test]
+fn bodies_of_several_requests_at_a_time_cost_no_more_than_is_stated() {
+    refusing(Memory {
+        concurrency: 4,
+        shared: true,
+        ..SMALL
+    });
+}
+
+#[test]
+fn an_engine_that_has_ended_gives_its_memory_back() {
+    let _turn = turn();
+    let sinks = sinks(Manner::Unavailable);
+    let mut before = 0;
+    for round in 0..4 {
+        if round == 1 {
+            // what is made once for a process was made in the first round
+            before = HEAP.current_usage();
+        }
+        let measured = abuse(SMALL, &sinks, |_| true);
+        drop(measured.engine.shutdown_blocking(millis(50)));
+        drop(measured);
+        until(|| round == 0 || HEAP.current_usage() < before + (64 << 10));
+    }
+}

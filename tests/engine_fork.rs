@@ -207,6 +207,8 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
                 assert!(engine.health().providers.len() == 2);
             }
         });
+        // also when a round fails
+        let _stops = Stops(&stop);
         for round in 0..200 {
             in_a_child(&format!("busy, round {round}"), || {
                 tracked_in_vain(&engine);
@@ -218,10 +220,17 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
                 assert_eq!(engine.health().state, HealthState::Unhealthy);
             });
         }
-        stop.store(true, Ordering::SeqCst);
     });
     let report = engine.shutdown_blocking(BOUND);
     assert!(report.is_settled() && report.ledger.balances(), "{report}");
+}
+
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn a_runtime_that_goes_on_in_the_child_sends_nothing_there() {

@@ -108,6 +108,15 @@ fn an_engine_is_started_or_refused_with_an_error_when_the_locals_of_a_thread_are
     });
 }
 
+struct TracksInDrop<'a>(&'a Engine);
+
+impl Drop for TracksInDrop<'_> {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking());
+        call_everything(self.0);
+    }
+}
+
 #[test]
 fn tracking_from_a_panic_hook_and_while_unwinding_neither_panics_nor_aborts() {
     if !is_child() {
@@ -115,13 +124,6 @@ fn tracking_from_a_panic_hook_and_while_unwinding_neither_panics_nor_aborts() {
             "endings::tracking_from_a_panic_hook_and_while_unwinding_neither_panics_nor_aborts",
         );
         return;
-    }
-    struct TracksInDrop<'a>(&'a Engine);
-    impl Drop for TracksInDrop<'_> {
-        fn drop(&mut self) {
-            assert!(std::thread::panicking());
-            call_everything(self.0);
-        }
     }
     let memory = Memory::new();
     let engine = engine(&memory);

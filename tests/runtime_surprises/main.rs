@@ -4,6 +4,7 @@
 #[path = "../engine_support/mod.rs"]
 mod engine_support;
 
+mod clients;
 mod endings;
 mod executors;
 mod lifetimes;

@@ -12,6 +12,7 @@ use crate::Text;
 use crate::correlation::{self, Correlation, SessionId, SessionSource};
 use crate::dead_letters;
 use crate::event::{Event, EventId, Stamp, Timestamp};
+use crate::lineage;
 
 /// Tracks events. A clone is one `Arc`; use it from any thread, with or without a runtime.
 ///
@@ -125,6 +126,7 @@ impl Handle {
     }
 
     fn with_sink(sink: Sink) -> Self {
+        lineage::starts();
         let process = Correlation::builder()
             .session(SessionId::of_process(), SessionSource::Process)
             .build();

@@ -41,8 +41,8 @@
 //!   reason. [`Engine::ledger`], `flush` and `shutdown` return it.
 //! - At least once to each provider; ids and times are fixed when an event is tracked. Order is kept
 //!   while a provider has one request in flight, which is the default.
-//! - A provider that is slow, broken, panicking or silent changes nothing for another. (One that
-//!   blocks its thread instead of awaiting may delay others.)
+//! - A provider that is slow, broken, panicking, silent or blocks its thread changes nothing for
+//!   another.
 //! - Shutdown ends at its deadline, on any runtime flavour, and its report adds up.
 //!
 //! Not for tracing spans or metrics (compose it with OpenTelemetry), nor for messaging between
@@ -65,6 +65,7 @@ mod engine;
 mod error;
 pub mod event;
 mod handle;
+mod lineage;
 #[cfg(feature = "tower")]
 pub mod middleware;
 mod privacy;

@@ -11,10 +11,14 @@ use std::time::Duration;
 
 use engine_support::{builder, current_thread, millis, numbered};
 use fork::Fork;
+use productgraph::correlation::{RequestId, SessionId};
+use productgraph::event::{EventId, Timestamp};
 use productgraph::providers::Memory;
 use productgraph::{
     Completion, DropReason, Engine, HealthState, LaneState, RefuseReason, TrackError,
 };
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use tracing::span;
 
 /// Far more than a child needs, and less than any timeout that it must not wait for.
@@ -101,6 +105,7 @@ fn a_child_process_is_told_and_the_parent_goes_on() {
     a_child_that_only_asks_is_told_as_well();
     a_child_never_waits_whatever_the_threads_of_the_parent_held();
     a_runtime_that_goes_on_in_the_child_sends_nothing_there();
+    children_that_start_engines_make_ids_of_their_own();
 }
 
 fn a_child_is_refused_and_told_at_once_and_can_start_an_engine_of_its_own() {
@@ -207,6 +212,8 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
                 assert!(engine.health().providers.len() == 2);
             }
         });
+        // also when a round fails
+        let _stops = Stops(&stop);
         for round in 0..200 {
             in_a_child(&format!("busy, round {round}"), || {
                 tracked_in_vain(&engine);
@@ -218,10 +225,17 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
                 assert_eq!(engine.health().state, HealthState::Unhealthy);
             });
         }
-        stop.store(true, Ordering::SeqCst);
     });
     let report = engine.shutdown_blocking(BOUND);
     assert!(report.is_settled() && report.ledger.balances(), "{report}");
+}
+
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn a_runtime_that_goes_on_in_the_child_sends_nothing_there() {
@@ -249,6 +263,45 @@ fn a_runtime_that_goes_on_in_the_child_sends_nothing_there() {
         assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
     });
     assert_eq!(memory.requests(), 1);
+}
+
+/// Generators are copied with everything else.
+fn children_that_start_engines_make_ids_of_their_own() {
+    let at = Timestamp::from_unix_millis(1_767_225_600_000);
+    let ids = || {
+        let session = SessionId::of_process();
+        assert_eq!(session, SessionId::of_process(), "one for each process");
+        let request = RequestId::mint();
+        // the same for every process, but for what is random
+        let event = EventId::v7(at, 7);
+        format!("{session}\n{request}\n{event}\n")
+    };
+    let mut seen = BTreeSet::new();
+    let mut see = |text: &str| {
+        let before = seen.len();
+        seen.extend(text.lines().map(str::to_owned));
+        assert_eq!(seen.len() - before, 3, "{text:?} in {seen:?}");
+    };
+    see(&ids());
+    for child in 0..3 {
+        let (mut reads, mut writes) = std::io::pipe().expect("a pipe");
+        in_a_child(&format!("ids, {child}"), || {
+            let engine = engine(&Memory::new());
+            writes.write_all(ids().as_bytes()).expect("heard");
+            drop(engine);
+        });
+        drop(writes);
+        let mut text = String::new();
+        reads.read_to_string(&mut text).expect("text");
+        see(&text);
+    }
+    // what the parent does next is what the children did first, if they go on alike
+    see(&format!(
+        "{}\n{}\n{}",
+        SessionId::mint(),
+        RequestId::mint(),
+        EventId::v7(at, 7)
+    ));
 }
 
 /// An executor with nothing of tokio in it.

@@ -50,7 +50,8 @@ pub enum SpawnError {
     /// Two providers have one name, so that their accounts could not be told apart.
     #[error("two providers are named {0:?}")]
     DuplicateProvider(String),
-    /// One of the engine's own runtimes could not be started.
+    /// One of the engine's own runtimes could not be started. Also on a thread that is about to end, in
+    /// the destructor of a thread-local.
     #[error("the engine's runtime could not be started")]
     Runtime(#[source] std::io::Error),
     /// The thread that calls the dead letter hook could not be started.
@@ -187,6 +188,11 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             if !names.insert(provider.name()) {
                 return Err(SpawnError::DuplicateProvider(provider.name().to_owned()));
             }
+        }
+        if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
+            // a runtime can be neither started nor entered here; tokio would panic
+            let ending = std::io::Error::other("this thread is about to end");
+            return Err(SpawnError::Runtime(ending));
         }
         let runtimes = match &self.runtime {
             Some(attached) => Runtimes::attached(attached, self.lanes.len()),

@@ -4,13 +4,14 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::{Builder, Uuid};
 
 use super::rules::{IdError, check_ascii, check_printable, is_request_byte, is_token_byte};
+use crate::lineage;
 use crate::text::Text;
 
 macro_rules! identifier {
@@ -166,10 +167,23 @@ impl SessionId {
         ))
     }
 
-    /// The session of this process: minted once, for events that belong to no request.
+    /// The session of this process: minted once, for events that belong to no request. A process that
+    /// was forked has one of its own from the start of its first engine on.
     pub fn of_process() -> Self {
         static PROCESS: OnceLock<SessionId> = OnceLock::new();
-        PROCESS.get_or_init(Self::mint).clone()
+        static FORKED: Mutex<Option<(u64, SessionId)>> = Mutex::new(None);
+        let salt = lineage::salt();
+        if salt == 0 {
+            return PROCESS.get_or_init(Self::mint).clone();
+        }
+        // a lock that was held at the fork is never free again
+        let Ok(mut forked) = FORKED.try_lock() else {
+            return Self::mint();
+        };
+        match &*forked {
+            Some((of, session)) if *of == salt => session.clone(),
+            _ => forked.insert((salt, Self::mint())).1.clone(),
+        }
     }
 
     /// When the session began, in milliseconds since 1970, as far as the id tells.
@@ -231,8 +245,10 @@ fn text_of(uuid: Uuid) -> Text {
 fn random_bits() -> u128 {
     static SALT: OnceLock<u128> = OnceLock::new();
     let salt = *SALT.get_or_init(|| {
+        lineage::begins();
         let word = || u128::from(RandomState::new().build_hasher().finish());
         word() << 64 | word()
     });
-    fastrand::u128(..) ^ salt
+    let lineage = u128::from(lineage::salt());
+    fastrand::u128(..) ^ salt ^ (lineage << 64 | lineage.rotate_left(96))
 }

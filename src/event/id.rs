@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Text;
 use crate::event::Timestamp;
+use crate::lineage;
 
 /// The identity of an event, fixed when it is tracked and the same in every retry.
 ///
@@ -134,7 +135,8 @@ fn random() -> u64 {
 /// Tells processes apart where the random generator cannot.
 fn process_salt() -> u64 {
     static SALT: OnceLock<u64> = OnceLock::new();
-    *SALT.get_or_init(|| {
+    let salt = *SALT.get_or_init(|| {
+        lineage::begins();
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -144,7 +146,8 @@ fn process_salt() -> u64 {
             ^ u64::from(since_epoch.subsec_nanos());
         scatter(nanos ^ address.rotate_left(32))
             ^ scatter(std::process::id().into()).rotate_left(17)
-    })
+    });
+    salt ^ lineage::salt()
 }
 
 impl PartialEq<&str> for EventId {

@@ -40,16 +40,21 @@ mod lane;
 mod ledger;
 mod pipeline;
 mod provider;
+mod pulse;
 mod report;
 mod request;
 mod sender;
+mod sentinel;
 mod shutdown;
 mod stages;
 mod supervise;
 mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod vitals;
 mod watch;
+#[cfg(any(test, feature = "testing"))]
+mod wedge;
 
 pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;
@@ -61,6 +66,8 @@ pub use ledger::{
 };
 pub use pipeline::Pipeline;
 pub use provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
+pub use pulse::STALLED_AFTER;
 pub use report::{Completion, Report};
 pub use request::Events;
 pub use sender::{Refused, Sender};
+pub use vitals::{ActorStatus, Phase, Stage, Stalled, Vitals};

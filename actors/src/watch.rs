@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use crate::backoff::FOREVER;
+use crate::pulse::here;
 
 /// By how much an engine may miss its own deadline before somebody else acts.
 const GRACE: Duration = Duration::from_millis(25);
@@ -34,6 +35,16 @@ impl Watch {
     pub(crate) fn of(runtime: &Handle) -> Self {
         Self {
             pausable: is_current_thread(runtime),
+        }
+    }
+
+    /// The time on the engine's clock, on whichever thread. Only a clock that may be paused is asked for:
+    /// that of the caller's own runtime may be as well, and is another one.
+    pub(crate) fn now(self) -> tokio::time::Instant {
+        if self.pausable {
+            here()
+        } else {
+            tokio::time::Instant::from_std(real_now())
         }
     }
 

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicU64;
 use self::gate::Gate;
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
+use crate::pulse::{Alert, Pulses};
 use crate::sync::{AtomicBool, Notify, Ordering, Padded, Ring};
 
 pub(crate) use self::consume::Park;
@@ -45,6 +46,8 @@ pub(crate) struct Ingress<E> {
     consumer: Padded<Consumer>,
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
+    pulses: Arc<Pulses>,
+    alert: Alert,
 }
 
 /// An event in the ring with the bytes it was charged.
@@ -75,6 +78,8 @@ impl<E> Ingress<E> {
             consumer: Padded::default(),
             refused: AtomicCounts::default(),
             dropped: AtomicCounts::default(),
+            pulses: Arc::default(),
+            alert: Alert::default(),
         }
     }
 
@@ -121,6 +126,16 @@ impl<E> Ingress<E> {
     /// Events taken in and given up in the ring.
     pub(crate) fn dropped(&self) -> Counts<DropReason> {
         self.dropped.snapshot()
+    }
+
+    /// Tells of what happens here without a look at it.
+    pub(crate) fn alert(&self) -> &Alert {
+        &self.alert
+    }
+
+    /// What the consumer owes, and the one behind it.
+    pub(crate) fn pulses(&self) -> &Arc<Pulses> {
+        &self.pulses
     }
 
     /// Gives up one event that was in the ring.

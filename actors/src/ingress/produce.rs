@@ -4,6 +4,7 @@ use super::gate::Duty;
 use super::policy::Limit;
 use super::{Admitted, Ingress};
 use crate::ledger::{DropReason, RefuseReason};
+use crate::pulse::here;
 use crate::sync::Ordering;
 
 /// An event that was not taken in, given back.
@@ -105,7 +106,10 @@ impl<E> Ingress<E> {
     fn announce(&self) {
         match self.gate.announce() {
             Duty::Nothing => {}
-            Duty::Wake => self.consumer.wake.notify_one(),
+            Duty::Wake => {
+                self.pulses.buffer.call(here());
+                self.consumer.wake.notify_one();
+            }
             Duty::Sweep => self.sweep(DropReason::Abandoned),
         }
     }
@@ -119,6 +123,7 @@ impl<E> Ingress<E> {
             let was_empty = oldest.is_none();
             if let Some(oldest) = oldest {
                 self.discard(oldest, DropReason::Overflow);
+                self.alert.losing();
             }
             match self.offer(event, weight, limit) {
                 Ok(()) => return Ok(()),
@@ -133,6 +138,9 @@ impl<E> Ingress<E> {
 
     fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
         self.refused.add(reason, 1);
+        if matches!(reason, RefuseReason::Full | RefuseReason::TooLarge) {
+            self.alert.losing();
+        }
         Refused { event, reason }
     }
 }

@@ -59,5 +59,6 @@ pub(crate) enum Ended {
 pub(super) struct Flight<E> {
     pub(super) id: u64,
     pub(super) request: Request<E>,
+    pub(super) started: Instant,
     pub(super) task: Option<AbortHandle>,
 }

@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Flight, Next, Ready};
+use super::evidence::Evidence;
 use super::news::Tally;
 use super::request::{Request, cut, put_back, take};
 use super::size::LearnedSize;
@@ -59,6 +60,7 @@ pub(super) struct State<E> {
     pub(super) failing: Option<Failing>,
     pub(super) last_success: Option<Instant>,
     pub(super) last_error: Option<Cause>,
+    pub(super) evidence: Evidence,
     pub(super) rejected: Tally,
     pub(super) expired: Tally,
     pub(super) evicted: Tally,
@@ -83,6 +85,7 @@ impl<E> State<E> {
             failing: None,
             last_success: None,
             last_error: None,
+            evidence: Evidence::default(),
             rejected: Tally::default(),
             expired: Tally::default(),
             evicted: Tally::default(),
@@ -123,11 +126,11 @@ impl<E> State<E> {
         let is_ready = |r: &Request<E>| !r.is_waiting(now) && has_place(r);
         let ready = self.again.iter().take(considered).position(is_ready);
         if let Some(request) = ready.and_then(|i| self.again.remove(i)) {
-            return self.start(request);
+            return self.start(request, now);
         }
         if self.flights.len() + self.again.len() < concurrency && !self.fresh.is_empty() {
             let request = Request::new(take(&mut self.fresh, max_events));
-            return self.start(request);
+            return self.start(request, now);
         }
         let waiting = self
             .again
@@ -140,7 +143,7 @@ impl<E> State<E> {
             .map_or(Next::Idle, Next::WaitUntil)
     }
 
-    fn start(&mut self, mut request: Request<E>) -> Next<E> {
+    fn start(&mut self, mut request: Request<E>, now: Instant) -> Next<E> {
         self.last_id += 1;
         self.counts.attempts += 1;
         request.not_before = None;
@@ -153,6 +156,7 @@ impl<E> State<E> {
         self.flights.push(Flight {
             id: self.last_id,
             request,
+            started: now,
             task: None,
         });
         Next::Start(attempt)

@@ -39,6 +39,8 @@ pub struct LaneStatus {
     pub oldest_pending: Option<Duration>,
     /// Requests in flight.
     pub in_flight: usize,
+    /// For how long the oldest of them has been.
+    pub in_flight_for: Option<Duration>,
     /// Failed attempts since the last success.
     pub failures: u32,
     /// How long it has been failing.
@@ -47,6 +49,16 @@ pub struct LaneStatus {
     pub last_success: Option<Duration>,
     /// Why the last failed attempt failed.
     pub last_error: Option<Cause>,
+    /// Time since then.
+    pub last_error_ago: Option<Duration>,
+    /// Time since events were given up here: by a full lane or at the end of their retry budget.
+    pub last_dropped: Option<Duration>,
+    /// Events refused for good since the destination last took something.
+    pub rejected_in_a_row: u64,
+    /// From the first to the last of them.
+    pub rejecting_for: Option<Duration>,
+    /// How often the actor that sends was restarted.
+    pub restarts: u32,
     /// Attempts made, successful or not.
     pub attempts: u64,
 }
@@ -68,10 +80,16 @@ impl<E> State<E> {
             pending_bytes: self.counts.pending_bytes,
             oldest_pending: self.oldest_since().map(ago),
             in_flight: self.flights.len(),
+            in_flight_for: self.flights.iter().map(|f| ago(f.started)).max(),
             failures: self.failing.as_ref().map_or(0, |f| f.attempts),
             failing_for: self.failing.as_ref().map(|f| ago(f.since)),
             last_success: self.last_success.map(ago),
             last_error: self.last_error.clone(),
+            last_error_ago: self.evidence.last_error.map(ago),
+            last_dropped: self.evidence.last_dropped.map(ago),
+            rejected_in_a_row: self.evidence.rejected_in_a_row,
+            rejecting_for: self.evidence.rejecting_for(),
+            restarts: 0,
             attempts: self.counts.attempts,
         }
     }

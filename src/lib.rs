@@ -55,7 +55,8 @@
 //! | `rustls` | yes | TLS by rustls, with the platform's roots |
 //! | `tower` | yes | [`middleware`]: the layers |
 //! | `opentelemetry` | yes | trace and span ids from the current OpenTelemetry context |
-//! | `axum` | no | route templates from axum's `MatchedPath`, `Correlation` as an extractor |
+//! | `axum` | no | route templates from axum's `MatchedPath`, `Correlation` as an extractor, [`observability`] handlers |
+//! | `metrics` | no | the engine's own metrics through the OpenTelemetry API |
 //! | `testing` | no | [`testing`]: a recording handle, a scripted provider |
 
 mod config;
@@ -66,6 +67,7 @@ pub mod event;
 mod handle;
 #[cfg(feature = "tower")]
 pub mod middleware;
+pub mod observability;
 pub mod providers;
 mod secret;
 mod shutdown_signal;
@@ -75,14 +77,15 @@ mod text;
 
 pub use config::Config;
 pub use correlation::Correlation;
-pub use engine::{Engine, EngineBuilder, Health, HealthState, StartError, Stats};
+pub use engine::{Engine, EngineBuilder, Health, HealthState, QueueHealth, StartError, Stats};
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use productgraph_actors::{
-    Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded, Events,
-    FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
-    ProviderLedger, Reason, RefuseReason, RejectReason, Report, SpawnError, Verdict,
+    ActorStatus, Backoff, BackoffError, BoxFuture, Cause, Completion, Counts, DropReason, Encoded,
+    Events, FilterReason, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow,
+    Provider, ProviderLedger, Reason, RefuseReason, RejectReason, Report, STALLED_AFTER,
+    SpawnError, Stage, Stalled, Verdict,
 };
 pub use secret::{Secret, SecretError};
 pub use shutdown_signal::shutdown_signal;

@@ -175,9 +175,10 @@ impl<E: Send + Sync + 'static> Subject<'_, E> {
     /// What does not move although it could.
     fn stalled(&self, lanes: &[LaneStatus], now: Instant) -> Vec<Stalled> {
         let pulses = self.stages.ingress.pulses();
-        let supervisor = match self.supervised {
-            true => self.lives.supervisor.stalled_for(now),
-            false => Some(Duration::MAX),
+        let supervisor = if self.supervised {
+            self.lives.supervisor.stalled_for(now)
+        } else {
+            Some(now.saturating_duration_since(self.lives.started))
         };
         let mut stalled = Vec::new();
         let mut add = |stage: Stage, since: Option<Duration>| {

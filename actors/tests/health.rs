@@ -339,9 +339,9 @@ async fn a_machine_that_slept_with_work_in_hand_is_forgiven_at_the_first_turn() 
 #[tokio::test(start_paused = true)]
 async fn what_a_destination_refuses_in_a_row_is_counted_until_it_takes_something() {
     let taken = Arc::new(AtomicU64::new(0));
-    let takes = Arc::clone(&taken);
+    let switch = Arc::clone(&taken);
     let script = Script::new("sink", move |_: &[u64], _| {
-        match takes.load(Ordering::SeqCst) {
+        match switch.load(Ordering::SeqCst) {
             0 => Step::Final,
             _ => Step::Deliver,
         }

@@ -85,6 +85,8 @@ pub use outgoing::{HostPatternError, Propagation};
 pub use rules::IdError;
 pub use scope::{Captured, Scoped, capture, spawn, spawn_blocking};
 pub use stats::{ExtractCounts, ExtractStats, RefusalCounts};
+#[cfg(feature = "metrics")]
+pub(crate) use suppress::quietly;
 pub(crate) use suppress::suppressed;
 pub use trace::{Hex, TraceIds, TraceParent};
 pub use value::{Correlation, CorrelationBuilder, SessionSource, UserSource};

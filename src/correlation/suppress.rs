@@ -8,6 +8,13 @@ use pin_project_lite::pin_project;
 
 use super::context;
 
+/// Suppresses OpenTelemetry's telemetry on this thread until what it returns is dropped.
+#[cfg(feature = "metrics")]
+pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
+    let _quiet = context::suppress();
+    work()
+}
+
 /// Runs `future` with OpenTelemetry's telemetry suppressed, whichever thread polls it.
 ///
 /// It reaches the future itself and everything awaited there, not the tasks that are spawned inside.

@@ -1,4 +1,5 @@
 //! The engine's metrics: one table that the Prometheus text and the guide agree with.
+#![expect(clippy::float_cmp, reason = "counts are exact")]
 
 mod health_support;
 
@@ -26,7 +27,7 @@ fn parse(text: &str) -> Vec<Sample> {
             let (name, text) = help.split_once(' ').expect("a help");
             assert!(!text.contains('\\') && !text.is_empty());
             assert!(seen.insert(name.to_owned()), "{name} twice");
-            family = name.to_owned();
+            name.clone_into(&mut family);
             let kind = lines.next().and_then(|line| line.strip_prefix("# TYPE "));
             let (of, kind) = kind.and_then(|kind| kind.split_once(' ')).expect("a type");
             assert_eq!(of, family);

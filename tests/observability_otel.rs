@@ -1,5 +1,6 @@
 //! The engine's metrics through OpenTelemetry's SDK.
 #![cfg(feature = "metrics")]
+#![expect(clippy::float_cmp, reason = "counts are exact")]
 
 mod health_support;
 

@@ -268,10 +268,10 @@ fn of_lane(lane: &LaneStatus, batch_age: Duration, found: &mut Vec<Finding>) {
         }
         LaneState::Paused => found.push((HealthState::Degraded, format!("{name} is paused"))),
         _ => {
-            let late = lane
+            let overdue = lane
                 .oldest_pending
                 .filter(|age| *age > batch_age.saturating_add(LATE));
-            if let Some(age) = late {
+            if let Some(age) = overdue {
                 let why = format!("{name} is late: its oldest event is {} old", seconds(age));
                 found.push((HealthState::Degraded, why));
             }

@@ -55,7 +55,8 @@
 //! | `rustls` | yes | TLS by rustls, with the platform's roots |
 //! | `tower` | yes | [`middleware`]: the layers |
 //! | `opentelemetry` | yes | trace and span ids from the current OpenTelemetry context |
-//! | `axum` | no | route templates from axum's `MatchedPath`, `Correlation` as an extractor |
+//! | `axum` | no | route templates from axum's `MatchedPath`, `Correlation` as an extractor, [`observability`] handlers |
+//! | `metrics` | no | the engine's own metrics through the OpenTelemetry API |
 //! | `testing` | no | [`testing`]: a recording handle, a scripted provider |
 
 mod config;
@@ -68,6 +69,7 @@ mod handle;
 mod lineage;
 #[cfg(feature = "tower")]
 pub mod middleware;
+pub mod observability;
 mod privacy;
 pub mod providers;
 mod secret;
@@ -80,17 +82,19 @@ pub use config::Config;
 pub use correlation::Correlation;
 pub use dead_letters::DeadLetter;
 pub use engine::{
-    Engine, EngineBuilder, Health, HealthState, OnHookPanic, ProviderOptions, StartError, Stats,
+    Engine, EngineBuilder, Health, HealthState, OnHookPanic, ProviderOptions, QueueHealth,
+    StartError, Stats,
 };
 pub use error::ConfigError;
 pub use event::{Event, EventKind};
 pub use handle::{Handle, TrackError};
 pub use privacy::{Consent, ConsentPolicy, Redaction, RedactionMode, Sampling};
 pub use productgraph_actors::{
-    Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts, DeadLetterLimits,
-    DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason, LaneOptions, LaneState,
-    LaneStatus, Ledger, Limits, Outcome, Overflow, Provider, ProviderLedger, Reason, RedriveError,
-    Redriven, RefuseReason, RejectReason, Report, RetryBudget, SpawnError, Verdict,
+    ActorStatus, Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts,
+    DeadLetterLimits, DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason,
+    LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
+    ProviderLedger, Reason, RedriveError, Redriven, RefuseReason, RejectReason, Report,
+    RetryBudget, STALLED_AFTER, SpawnError, Stage, Stalled, Verdict,
 };
 pub use secret::{Secret, SecretError};
 pub use shutdown_signal::shutdown_signal;

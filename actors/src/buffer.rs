@@ -71,9 +71,21 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
         loop {
             self.stages.ingress.unpark();
             let now = Instant::now();
+            let pulses = self.stages.ingress.pulses();
+            pulses.begin(now);
             let turn = self.stages.turn(EVENTS_PER_TURN, now);
+            if turn.drained > 0 {
+                self.stages.ingress.alert().work();
+            }
+            // asked for again: a turn may take long
+            pulses.buffer.beat(Instant::now());
             self.answer_seals(turn);
             if turn.blocked {
+                let pulses = self.stages.ingress.pulses();
+                pulses.block();
+                if self.stages.sealed.has_room() {
+                    pulses.begin(Instant::now());
+                }
                 tokio::select! { biased;
                     signal = mailbox.recv() => return Ok(signal),
                     () = self.stages.sealed.room.notified() => {}
@@ -81,7 +93,7 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
                 continue;
             }
             let more = turn.more || !self.seals.is_empty();
-            if more || !self.rest(turn) {
+            if more || !self.rest(turn, now) {
                 tokio::select! { biased;
                     signal = mailbox.recv() => return Ok(signal),
                     () = tokio::task::yield_now() => {}
@@ -100,17 +112,22 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
 
 impl<E: Send + Sync + 'static> Buffer<E> {
     /// Whether there is nothing to do until the next wake-up.
-    fn rest(&mut self, turn: Turn) -> bool {
+    fn rest(&mut self, turn: Turn, now: Instant) -> bool {
         if self.stages.ingress.is_closed() {
-            turn.drained == 0 && self.stages.ingress.try_finish()
+            let rests = turn.drained == 0 && self.stages.ingress.try_finish();
+            if rests {
+                let due = self.timer(turn, now);
+                self.stages.ingress.pulses().buffer.rest(due);
+            }
+            rests
         } else {
-            self.park(turn)
+            self.park(turn, now)
         }
     }
 
     /// Lingers after work and while a batch is being built: a caller wakes us only when the ring
     /// fills up. An idle buffer has no timer, and the first event wakes it.
-    fn park(&mut self, turn: Turn) -> bool {
+    fn park(&mut self, turn: Turn, now: Instant) -> bool {
         let worked = turn.drained > 0;
         if worked {
             self.tick = FIRST_TICK;
@@ -124,6 +141,12 @@ impl<E: Send + Sync + 'static> Buffer<E> {
         } else {
             Park::Idle
         };
+        // before it parks: who wakes it from then on calls it
+        self.stages
+            .ingress
+            .pulses()
+            .buffer
+            .rest(self.timer(turn, now));
         self.stages.ingress.park(mode)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
+use tokio::time::Instant;
 
 use crate::stages::Stages;
 use crate::supervise::{Life, Lives};
@@ -45,7 +46,16 @@ impl<E: Send + Sync + 'static> Actor for FanOut<E> {
             while routed < BATCHES_PER_TURN && self.stages.route_one() {
                 routed += 1;
             }
-            let more = routed == BATCHES_PER_TURN;
+            let mut more = routed == BATCHES_PER_TURN;
+            let pulse = &self.stages.ingress.pulses().fan_out;
+            if !more {
+                pulse.rest(None);
+                // what came before the rest was called for before it
+                more = self.stages.route_one();
+            }
+            if more {
+                pulse.beat(Instant::now());
+            }
             tokio::select! { biased;
                 signal = mailbox.recv() => return Ok(signal),
                 () = tokio::task::yield_now(), if more => {}

@@ -9,12 +9,15 @@ use tokio::time::Instant;
 use crate::backoff::FOREVER;
 use crate::ledger::Ledger;
 use crate::report::{Completion, Report};
+use crate::vitals::Phase;
 use crate::watch::real_now;
 
 #[derive(Debug)]
 pub(crate) struct Finale {
     asked: OnceLock<Asked>,
     begun: OnceLock<Instant>,
+    /// How it ends, known before the report: closing may take a while.
+    ending: OnceLock<Completion>,
     report: Mutex<Option<Report>>,
     written: Condvar,
     read: Notify,
@@ -38,6 +41,7 @@ impl Finale {
         Self {
             asked: OnceLock::new(),
             begun: OnceLock::new(),
+            ending: OnceLock::new(),
             report: Mutex::new(None),
             written: Condvar::new(),
             read: Notify::new(),
@@ -77,6 +81,7 @@ impl Finale {
         let report = match &*report {
             Some(report) => report.clone(),
             None => {
+                self.ending.get_or_init(|| completion.clone());
                 let ledger = close();
                 report
                     .insert(Report {
@@ -90,6 +95,15 @@ impl Finale {
         self.written.notify_all();
         self.read.notify_waiters();
         report
+    }
+
+    /// Where the engine is. Takes no lock.
+    pub(crate) fn phase(&self) -> Phase {
+        match (self.ending.get(), self.asked.get()) {
+            (Some(completion), _) => Phase::Ended(completion.clone()),
+            (None, Some(_)) => Phase::Draining,
+            (None, None) => Phase::Running,
+        }
     }
 
     pub(crate) fn report(&self) -> Option<Report> {

@@ -1,9 +1,12 @@
 //! The bounded queue between `Buffer` and `FanOut`. It belongs to no actor, so it survives theirs.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::pulse::Pulses;
 
 /// A bounded queue with a notice for each side.
 #[derive(Debug)]
@@ -14,15 +17,18 @@ pub(crate) struct Handoff<T> {
     pub(crate) ready: Notify,
     /// Something was taken out.
     pub(crate) room: Notify,
+    /// What each side owes the other.
+    pub(crate) pulses: Arc<Pulses>,
 }
 
 impl<T> Handoff<T> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, pulses: Arc<Pulses>) -> Self {
         Self {
             queue: Mutex::new(VecDeque::with_capacity(capacity)),
             capacity,
             ready: Notify::new(),
             room: Notify::new(),
+            pulses,
         }
     }
 
@@ -33,6 +39,7 @@ impl<T> Handoff<T> {
         queue.extend(from.drain(..n));
         drop(queue);
         if n > 0 {
+            self.pulses.fan_out.call(Instant::now());
             self.ready.notify_one();
         }
     }
@@ -50,6 +57,7 @@ impl<T> Handoff<T> {
         }
         let result = route(queue.pop_front()?);
         drop(queue);
+        self.pulses.room();
         self.room.notify_one();
         Some(result)
     }
@@ -57,6 +65,11 @@ impl<T> Handoff<T> {
     /// Looks at the item that comes next, which stays where it is.
     pub(crate) fn next<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.lock().front().map(look)
+    }
+
+    /// Whether something would fit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().len() < self.capacity
     }
 
     /// Runs `look` over everything that waits.
@@ -76,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_stays_with_the_sender() {
-        let handoff = Handoff::new(2);
+        let handoff = Handoff::new(2, Arc::default());
         let mut from = VecDeque::from([1, 2, 3]);
         handoff.fill(&mut from);
         assert_eq!(from, [3]);

@@ -44,19 +44,24 @@ mod ledger;
 mod origin;
 mod pipeline;
 mod provider;
+mod pulse;
 mod report;
 mod request;
 mod running;
 mod runtimes;
 mod screen;
 mod sender;
+mod sentinel;
 mod shutdown;
 mod stages;
 mod supervise;
 mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod vitals;
 mod watch;
+#[cfg(any(test, feature = "testing"))]
+mod wedge;
 
 pub use backoff::{Backoff, BackoffError, Decision};
 pub use batch::BatchLimits;
@@ -72,7 +77,9 @@ pub use ledger::{
 };
 pub use pipeline::Pipeline;
 pub use provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
+pub use pulse::STALLED_AFTER;
 pub use report::{Completion, Report};
 pub use request::Events;
 pub use screen::Screened;
 pub use sender::{Refused, Sender};
+pub use vitals::{ActorStatus, Phase, Stage, Stalled, Vitals};

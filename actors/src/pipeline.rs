@@ -7,18 +7,18 @@ use std::time::Duration;
 use kameo::actor::ActorRef;
 use kameo::error::SendError;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::alarm::Armed;
 use crate::builder::PipelineBuilder;
 use crate::finale::{Asked, Finale};
-use crate::lane::{Lane, LaneStatus};
+use crate::lane::LaneStatus;
 use crate::ledger::{DropReason, Ledger};
 use crate::report::{Completion, Report};
 use crate::runtimes::Runtimes;
 use crate::sender::Sender;
 use crate::shutdown::{AllLives, Drain, Flush, Shutdown};
 use crate::stages::Stages;
+use crate::vitals::{Subject, Vitals};
 use crate::watch::{Watch, real_now};
 
 /// A running delivery engine.
@@ -82,6 +82,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
         let start = real_now();
         let (reply, report) = oneshot::channel();
         let answer = async {
+            self.lives.supervisor.call(self.watch.now());
             // a refused message drops the sender, which the receiver sees
             let _ = self.root.tell(Flush { timeout, reply }).await;
             report.await
@@ -113,6 +114,7 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
             return report;
         }
         let Asked { timeout, .. } = self.ask_to_end(timeout);
+        self.lives.supervisor.call(self.watch.now());
         let report = tokio::select! { biased;
             told = self.root.tell(Drain { timeout }) => match told {
                 Ok(()) => self.finale.reached().await,
@@ -186,16 +188,22 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// What every lane is doing. In a child process every lane is closed, and one whose lock a thread of
     /// the parent held at the fork is left out.
     pub fn lanes(&self) -> Vec<LaneStatus> {
-        let now = Instant::now();
-        let forked = self.is_forked();
-        let status = |lane: &Arc<Lane<E>>| {
-            if forked {
-                lane.status_after_fork(now)
-            } else {
-                Some(lane.status(now))
-            }
-        };
-        self.stages.lanes.iter().filter_map(status).collect()
+        self.subject().lanes(self.watch.now())
+    }
+
+    /// Whether the engine moves, and what it holds. Never blocks, works on any thread, also while a
+    /// provider or a hook blocks, and after the engine's end.
+    pub fn vitals(&self) -> Vitals {
+        self.subject().vitals(self.watch.now())
+    }
+
+    fn subject(&self) -> Subject<'_, E> {
+        Subject {
+            stages: &self.stages,
+            lives: &self.lives,
+            finale: &self.finale,
+            supervised: self.root.is_alive(),
+        }
     }
 
     /// How often an actor was restarted: buffer, fan-out and flushers together.
@@ -321,6 +329,20 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
                 .tell(crate::shutdown::CrashChild(victim))
                 .try_send(),
         );
+    }
+
+    /// Wedges one of the engine's actors: it neither moves nor dies until the answer is dropped.
+    pub fn wedge(&self, victim: crate::testing::Victim) -> crate::testing::Wedged {
+        use crate::wedge::{Wedge, WedgeOne};
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let wedge = Wedge(Arc::clone(&gate));
+        drop(self.root.tell(WedgeOne(victim, wedge)).try_send());
+        crate::testing::Wedged(gate)
+    }
+
+    /// [`Pipeline::vitals`] as an observer finds them whose clock says `now`.
+    pub fn vitals_at(&self, now: tokio::time::Instant) -> Vitals {
+        self.subject().vitals(now)
     }
 
     /// Events without a verdict at the provider at `index`, counted one by one where they are instead

@@ -25,9 +25,12 @@ use crate::fanout::FanOut;
 use crate::finale::Finale;
 use crate::flusher::Flusher;
 use crate::ledger::DropReason;
+use crate::pulse::Pulse;
 use crate::report::{Completion, Report};
+use crate::sentinel::Sentinel;
 use crate::stages::Stages;
 use crate::supervise::{Lives, RESTART_LIMIT, RESTART_WINDOW};
+use crate::vitals::Subject;
 
 /// How long to leave a restarting child alone before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
@@ -38,6 +41,9 @@ pub(crate) struct AllLives {
     pub(crate) buffer: Arc<Lives>,
     pub(crate) fan_out: Arc<Lives>,
     pub(crate) flushers: Vec<Arc<Lives>>,
+    /// What the supervisor owes.
+    pub(crate) supervisor: Pulse,
+    pub(crate) started: Instant,
     /// Actors that used up their restarts.
     pub(crate) dead: AtomicU32,
 }
@@ -48,6 +54,8 @@ impl AllLives {
             buffer: Arc::default(),
             fan_out: Arc::default(),
             flushers: (0..lanes).map(|_| Arc::default()).collect(),
+            supervisor: Pulse::default(),
+            started: Instant::now(),
             dead: AtomicU32::new(0),
         }
     }
@@ -69,6 +77,7 @@ pub(crate) struct Shutdown<E: Send + Sync + 'static> {
     /// Flushes and the drain that are under way.
     under_way: JoinSet<()>,
     draining: bool,
+    sentinel: Sentinel,
 }
 
 impl<E: Send + Sync + 'static> Drop for Engine<E> {
@@ -80,19 +89,35 @@ impl<E: Send + Sync + 'static> Drop for Engine<E> {
     }
 }
 
-struct Children<E: Send + Sync + 'static> {
-    buffer: ActorRef<Buffer<E>>,
-    /// Kept for what it keeps alive; only tests talk to it.
-    #[cfg_attr(
-        not(any(test, feature = "testing")),
-        expect(dead_code, reason = "kept alive")
-    )]
-    fan_out: ActorRef<FanOut<E>>,
-    #[cfg_attr(
-        not(any(test, feature = "testing")),
-        expect(dead_code, reason = "kept alive")
-    )]
-    flushers: Vec<ActorRef<Flusher<E>>>,
+impl<E: Send + Sync + 'static> Engine<E> {
+    fn subject(&self) -> Subject<'_, E> {
+        Subject {
+            stages: &self.stages,
+            lives: &self.lives,
+            finale: &self.finale,
+            supervised: true,
+        }
+    }
+}
+
+pub(crate) struct Children<E: Send + Sync + 'static> {
+    pub(crate) buffer: ActorRef<Buffer<E>>,
+    pub(crate) fan_out: ActorRef<FanOut<E>>,
+    pub(crate) flushers: Vec<ActorRef<Flusher<E>>>,
+}
+
+impl<E: Send + Sync + 'static> Children<E> {
+    /// The lives of the child with this id.
+    fn lives<'a>(&self, id: ActorId, all: &'a AllLives) -> Option<&'a Lives> {
+        if self.buffer.id() == id {
+            return Some(&all.buffer);
+        }
+        if self.fan_out.id() == id {
+            return Some(&all.fan_out);
+        }
+        let flusher = self.flushers.iter().position(|child| child.id() == id)?;
+        all.flushers.get(flusher).map(Arc::as_ref)
+    }
 }
 
 /// Settles everything accepted so far, or as much as the time allows. The clock is the engine's: a
@@ -148,6 +173,7 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
             children,
             under_way: JoinSet::new(),
             draining: false,
+            sentinel: Sentinel::default(),
         })
     }
 
@@ -157,11 +183,16 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<Signal<Self>>, Self::Error> {
         loop {
+            self.engine.lives.supervisor.rest(self.sentinel.next());
+            let alert = self.engine.stages.ingress.alert();
             tokio::select! { biased;
                 // whoever wrote the report: the actors are no longer needed
                 _ = self.engine.finale.reached() => return Ok(None),
                 Some(_) = self.under_way.join_next(), if !self.under_way.is_empty() => {}
                 signal = mailbox.recv() => return Ok(signal),
+                () = self.sentinel.due(alert) => {
+                    self.sentinel.look(&self.engine.subject(), Instant::now());
+                }
             }
         }
     }
@@ -169,11 +200,14 @@ impl<E: Send + Sync + 'static> Actor for Shutdown<E> {
     async fn on_link_died(
         &mut self,
         _: WeakActorRef<Self>,
-        _: ActorId,
+        id: ActorId,
         reason: ActorStopReason,
     ) -> Result<ControlFlow<ActorStopReason>, Self::Error> {
         // its siblings go on; its lane keeps what it has until the drain counts it
         self.engine.lives.dead.fetch_add(1, Ordering::Relaxed);
+        if let Some(lives) = self.children.lives(id, &self.engine.lives) {
+            lives.end();
+        }
         tracing::error!(?reason, "an engine actor died for good");
         Ok(ControlFlow::Continue(()))
     }
@@ -304,8 +338,14 @@ async fn seal<E: Send + Sync + 'static>(buffer: &ActorRef<Buffer<E>>) -> u64 {
 
 #[cfg(any(test, feature = "testing"))]
 mod crash {
-    use super::{Children, Context, Message, Shutdown};
+    use super::{Arc, Children, Context, Message, Shutdown};
     use crate::buffer::Crash;
+
+    impl<E: Send + Sync + 'static> Shutdown<E> {
+        pub(crate) fn children(&self) -> Arc<Children<E>> {
+            Arc::clone(&self.children)
+        }
+    }
 
     /// Crashes one child.
     pub(crate) struct CrashChild(pub(crate) crate::testing::Victim);
@@ -313,6 +353,7 @@ mod crash {
     impl<E: Send + Sync + 'static> Message<CrashChild> for Shutdown<E> {
         type Reply = ();
 
+        #[expect(clippy::panic, reason = "crashing is what it is for")]
         async fn handle(&mut self, victim: CrashChild, _: &mut Context<Self, Self::Reply>) {
             use crate::testing::Victim;
             let Children {
@@ -328,6 +369,7 @@ mod crash {
                         drop(flusher.tell(Crash).try_send());
                     }
                 }
+                Victim::Supervisor => panic!("crash injected into the supervisor"),
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -35,6 +36,8 @@ pub(crate) struct Stages<E> {
     pub(crate) hook_panics: HookPanics,
     /// Kept from every lane on purpose.
     filtered: AtomicCounts<FilterReason>,
+    /// The age that closes a batch.
+    pub(crate) batch_age: Duration,
     /// Given up after the ring and before the lanes.
     given_up: AtomicCounts<DropReason>,
 }
@@ -81,6 +84,7 @@ impl Turn {
 impl<E: Send + Sync + 'static> Stages<E> {
     pub(crate) fn new(ingress: Ingress<E>, limits: BatchLimits, lanes: Vec<Lane<E>>) -> Self {
         let budget = Arc::clone(ingress.budget());
+        let pulses = Arc::clone(ingress.pulses());
         Self {
             ingress,
             intake: Mutex::new(Intake {
@@ -89,13 +93,14 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 outbox: VecDeque::new(),
                 closed: None,
             }),
-            sealed: Handoff::new(SEALED),
+            sealed: Handoff::new(SEALED, pulses),
             lanes: lanes.into_iter().map(Arc::new).collect(),
             routed: Progress::default(),
             dead: None,
             screen: None,
             hook_panics: HookPanics::default(),
             filtered: AtomicCounts::default(),
+            batch_age: limits.max_age,
             given_up: AtomicCounts::default(),
         }
     }

@@ -1,12 +1,14 @@
 //! Restarts and proofs of life, shared by every supervised actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use kameo::actor::Actor;
 use kameo::mailbox::{MailboxReceiver, Signal};
 use tokio::time::Instant;
+
+use crate::pulse::Pulse;
 
 /// Restarts within [`RESTART_WINDOW`] after which a child stays dead. The pause before work keeps a
 /// crash loop far below it; only an actor that cannot even start gets there.
@@ -25,6 +27,9 @@ pub(crate) struct Lives {
     started: AtomicU32,
     /// Restarts since the last long life; decides the next pause.
     recent: AtomicU32,
+    /// Of the last restart.
+    at: Pulse,
+    dead: AtomicBool,
 }
 
 impl Lives {
@@ -35,6 +40,7 @@ impl Lives {
             Duration::ZERO
         } else {
             let recent = self.recent.fetch_add(1, Ordering::Relaxed);
+            self.at.beat(Instant::now());
             FIRST_PAUSE
                 .saturating_mul(1 << recent.min(10))
                 .min(LONGEST_PAUSE)
@@ -49,6 +55,23 @@ impl Lives {
     /// How often the actor was restarted.
     pub(crate) fn restarts(&self) -> u32 {
         self.started.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
+    /// How often without a long life in between; none once this one is long.
+    pub(crate) fn restarts_lately(&self, now: Instant) -> u32 {
+        match self.at.owed_for(now) {
+            Some(age) if age < GOOD_LIFE => self.recent.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
+    /// Notes that there will be no further life.
+    pub(crate) fn end(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::ledger::RejectReason;
 use crate::provider::{BoxFuture, Cause, Encoded, Limits, Outcome, Provider, Verdict};
 use crate::request::Events;
+pub use crate::wedge::Wedged;
 
 /// An actor to crash with [`Pipeline::crash`](crate::Pipeline::crash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Victim {
     FanOut,
     /// The flusher of the provider at this position.
     Flusher(usize),
+    /// The actor that supervises the others. It survives a crash.
+    Supervisor,
 }
 
 /// What a scripted provider does with one request.

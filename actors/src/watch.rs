@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::alarm::{Alarms, Armed};
 use crate::backoff::FOREVER;
+use crate::pulse::here;
 
 /// By how much an engine may miss its own deadline before somebody else acts.
 const GRACE: Duration = Duration::from_millis(25);
@@ -35,6 +36,16 @@ impl Watch {
     /// Lets go of the alarms where their thread is not: in a child process.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(std::mem::replace(&mut self.alarms, Alarms::new()));
+    }
+
+    /// The time on the engine's clock, on whichever thread. Only a clock that may be paused is asked for:
+    /// that of the caller's own runtime may be as well, and is another one.
+    pub(crate) fn now(&self) -> tokio::time::Instant {
+        if self.pausable {
+            here()
+        } else {
+            tokio::time::Instant::from_std(real_now())
+        }
     }
 
     /// When to act for an engine that should have ended at `deadline`.

@@ -2,6 +2,7 @@
 
 mod builder;
 mod health;
+mod health_json;
 mod hooks;
 mod logged;
 mod options;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use productgraph_actors::{Ledger, Pipeline, Report};
 
 use crate::correlation::{ExtractCounts, ExtractOptions, ExtractStats};
+use crate::observability::Monitor;
 use crate::{Config, Event, Handle};
 
 pub use builder::{EngineBuilder, StartError};
-pub use health::{Health, HealthState};
+pub use health::{Health, HealthState, QueueHealth};
+pub(crate) use health_json::lane_state;
 pub use hooks::OnHookPanic;
 pub use options::ProviderOptions;
 
@@ -139,16 +142,17 @@ impl Engine {
         }
     }
 
-    /// How the engine and each provider are.
+    /// How the engine and each provider are. Never blocks; works on any thread, also after the end.
     pub fn health(&self) -> Health {
         match &self.pipeline {
-            Some(pipeline) => Health::new(
-                pipeline.lanes(),
-                pipeline.restarts(),
-                pipeline.dead_actors(),
-            ),
+            Some(pipeline) => Health::of(pipeline.vitals()),
             None => Health::disabled(),
         }
+    }
+
+    /// A view of health and metrics, to hand to whoever watches. It keeps the engine no longer alive.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.pipeline.as_ref())
     }
 
     /// Delivers everything accepted before this call, or as much as `timeout` allows. Works on any

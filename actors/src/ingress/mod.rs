@@ -25,6 +25,7 @@ use self::queue::{Admitted, Queue};
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
 use crate::origin::Origin;
+use crate::pulse::{Alert, Pulses};
 use crate::sync::{AtomicBool, Notify, Ordering, Padded};
 
 pub(crate) use self::consume::Park;
@@ -49,6 +50,8 @@ pub(crate) struct Ingress<E> {
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
     origin: Origin,
+    pulses: Arc<Pulses>,
+    alert: Alert,
 }
 
 /// What the consumer writes.
@@ -74,6 +77,8 @@ impl<E> Ingress<E> {
             refused: AtomicCounts::default(),
             dropped: AtomicCounts::default(),
             origin: Origin::here(),
+            pulses: Arc::default(),
+            alert: Alert::default(),
         }
     }
 
@@ -139,6 +144,16 @@ impl<E> Ingress<E> {
     /// Events taken in and given up in the ring.
     pub(crate) fn dropped(&self) -> Counts<DropReason> {
         self.dropped.snapshot()
+    }
+
+    /// Tells of what happens here without a look at it.
+    pub(crate) fn alert(&self) -> &Alert {
+        &self.alert
+    }
+
+    /// What the consumer owes, and the one behind it.
+    pub(crate) fn pulses(&self) -> &Arc<Pulses> {
+        &self.pulses
     }
 
     /// Gives up one event that was in the ring.

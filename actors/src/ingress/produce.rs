@@ -6,6 +6,7 @@ use super::Ingress;
 use super::gate::Duty;
 use super::policy::{Limit, Priority};
 use crate::ledger::{DropReason, RefuseReason};
+use crate::pulse::here;
 use crate::sync::Ordering;
 
 /// An event that was not taken in, given back.
@@ -134,7 +135,10 @@ impl<E> Ingress<E> {
         match self.gate.announce() {
             Duty::Nothing => {}
             Duty::Wake if self.is_forked() => {}
-            Duty::Wake => self.consumer.wake.notify_one(),
+            Duty::Wake => {
+                self.pulses.buffer.call(here());
+                self.consumer.wake.notify_one();
+            }
             Duty::Look => {
                 self.is_forked();
             }
@@ -154,6 +158,7 @@ impl<E> Ingress<E> {
             let was_empty = least.is_none();
             if let Some(least) = least {
                 self.discard(least, DropReason::Overflow);
+                self.alert.losing();
             }
             match self.offer(event, admission) {
                 Ok(()) => return Ok(()),
@@ -173,6 +178,9 @@ impl<E> Ingress<E> {
             reason => reason,
         };
         self.refused.add(reason, 1);
+        if matches!(reason, RefuseReason::Full | RefuseReason::TooLarge) {
+            self.alert.losing();
+        }
         Refused { event, reason }
     }
 }

@@ -7,6 +7,7 @@
 mod attempt;
 mod breaker;
 mod dead;
+mod evidence;
 mod filter;
 mod fresh;
 mod holdings;
@@ -34,6 +35,7 @@ use crate::dead_letters::Store;
 use crate::ingress::Overflow;
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
+use crate::pulse::{Pulse, STALLED_AFTER, here};
 use crate::request::{Sealed, Slice};
 use crate::watch::on_thread;
 
@@ -116,6 +118,8 @@ pub(crate) struct Lane<E> {
     pub(crate) wake: Notify,
     /// Something was settled, given up or closed.
     settled: Notify,
+    /// What the flusher owes.
+    pub(crate) pulse: Pulse,
 }
 
 impl<E: Send + Sync + 'static> Lane<E> {
@@ -135,6 +139,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
             filter: None,
             wake: Notify::new(),
             settled: Notify::new(),
+            pulse: Pulse::default(),
         }
     }
 
@@ -167,19 +172,32 @@ impl<E: Send + Sync + 'static> Lane<E> {
             state.came_back(&sealed.slices);
         }
         settled |= state.make_room(self.max_bytes, self.options.overflow, sealed.number);
+        if settled {
+            let State {
+                evidence, counts, ..
+            } = &mut *state;
+            evidence.note(counts, here());
+        }
         let garbage = std::mem::take(&mut state.garbage);
         drop(state);
         if settled {
             self.settled.notify_waiters();
         }
-        self.wake.notify_one();
+        self.call();
         garbage
     }
 
     /// What to do now.
     pub(crate) fn next(&self, now: Instant) -> Next<E> {
-        self.lock()
-            .next(now, self.options.concurrency, self.limits.max_events.get())
+        let mut state = self.lock();
+        let next = state.next(now, self.options.concurrency, self.limits.max_events.get());
+        // under the lock: what changes the state calls after it
+        match &next {
+            Next::Start(_) => self.pulse.beat(now),
+            Next::WaitUntil(at) => self.pulse.rest(Some(*at)),
+            Next::Idle => self.pulse.rest(None),
+        }
+        next
     }
 
     /// Records what was encoded for attempt `id`. `None`: nothing is left to send, or the attempt is
@@ -191,7 +209,7 @@ impl<E: Send + Sync + 'static> Lane<E> {
         }
         if self.options.concurrency > 1 {
             // what did not fit need not wait for this attempt
-            self.wake.notify_one();
+            self.call();
         }
         ready
     }
@@ -211,19 +229,19 @@ impl<E: Send + Sync + 'static> Lane<E> {
     /// Forgets the waits that are running now, once.
     pub(crate) fn skip_waits(&self, now: Instant) {
         self.lock().skip_waits(now);
-        self.wake.notify_one();
+        self.call();
     }
 
     /// Forgets the waits that are running now, and shortens those that begin before `deadline`.
     pub(crate) fn drain(&self, deadline: Instant, now: Instant) {
         self.lock().drain(deadline, now);
-        self.wake.notify_one();
+        self.call();
     }
 
     /// Stops or resumes starting attempts.
     pub(crate) fn set_paused(&self, paused: bool) {
         self.lock().paused = paused;
-        self.wake.notify_one();
+        self.call();
     }
 
     /// Gives up everything that is left and refuses more. Attempts in flight are aborted.
@@ -309,6 +327,29 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let mut status = self.try_lock()?.status(self.name(), now, concurrency);
         status.state = LaneState::Closed;
         Some(status)
+    }
+
+    /// For how long the flusher has not done what there is to do, once that is too long.
+    pub(crate) fn stalled_for(&self, now: Instant) -> Option<Duration> {
+        self.pulse.stalled_for(now)
+    }
+
+    /// Whether anything is here, or anything is owed.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.pulse.owed_for(now).is_some() || self.lock().counts.pending > 0
+    }
+
+    /// For how long an attempt in flight of this age should have been over, once that is too long: the
+    /// provider blocks its thread, or the flusher does not see its end.
+    pub(crate) fn overdue_for(&self, in_flight_for: Duration) -> Option<Duration> {
+        let limit = self.options.attempt_timeout.saturating_add(STALLED_AFTER);
+        (in_flight_for > limit).then(|| in_flight_for.saturating_sub(self.options.attempt_timeout))
+    }
+
+    /// There may be something to do for the flusher.
+    fn call(&self) {
+        self.pulse.call(here());
+        self.wake.notify_one();
     }
 
     /// Counts the events that are really here, by walking everything.

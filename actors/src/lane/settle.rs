@@ -35,6 +35,7 @@ impl<E> State<E> {
             return News::default();
         };
         let request = self.flights.swap_remove(at).request;
+        let known = self.last_error.take();
         let episode = Retry {
             state: self,
             now,
@@ -42,6 +43,11 @@ impl<E> State<E> {
             options,
         }
         .settle(request, ended);
+        match known {
+            _ if self.last_error.is_some() => self.evidence.last_error = Some(now),
+            known => self.last_error = known,
+        }
+        self.evidence.note(&self.counts, now);
         News {
             episode,
             pending: self.counts.pending,

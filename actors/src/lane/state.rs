@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::attempt::{Flight, Ready};
 use super::breaker::Breaker;
 use super::dead::Deaths;
+use super::evidence::Evidence;
 use super::fresh::Fresh;
 use super::holdings::Holdings;
 use super::news::{Tally, Told};
@@ -71,6 +72,7 @@ pub(super) struct State<E> {
     pub(super) failing: Option<Failing>,
     pub(super) last_success: Option<Instant>,
     pub(super) last_error: Option<Cause>,
+    pub(super) evidence: Evidence,
     pub(super) rejected: Tally,
     pub(super) expired: Tally,
     pub(super) evicted: Tally,
@@ -100,6 +102,7 @@ impl<E> State<E> {
             failing: None,
             last_success: None,
             last_error: None,
+            evidence: Evidence::default(),
             rejected: Tally::default(),
             expired: Tally::default(),
             evicted: Tally::default(),

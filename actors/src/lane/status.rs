@@ -54,6 +54,16 @@ pub struct LaneStatus {
     pub last_success: Option<Duration>,
     /// Why the last failed attempt failed.
     pub last_error: Option<Cause>,
+    /// Time since then.
+    pub last_error_ago: Option<Duration>,
+    /// Time since events were given up here: by a full lane or at the end of their retry budget.
+    pub last_dropped: Option<Duration>,
+    /// Events refused for good since the destination last took something.
+    pub rejected_in_a_row: u64,
+    /// From the first to the last of them.
+    pub rejecting_for: Option<Duration>,
+    /// How often the actor that sends was restarted.
+    pub restarts: u32,
     /// Attempts made, successful or not.
     pub attempts: u64,
     /// How many of them were of a request that had failed before.
@@ -99,6 +109,11 @@ impl<E> State<E> {
             failing_for: failing.map(|f| ago(f.since)),
             last_success: self.last_success.map(ago),
             last_error: self.last_error.clone(),
+            last_error_ago: self.evidence.last_error.map(ago),
+            last_dropped: self.evidence.last_dropped.map(ago),
+            rejected_in_a_row: self.evidence.rejected_in_a_row,
+            rejecting_for: self.evidence.rejecting_for(),
+            restarts: 0,
             attempts: self.counts.attempts,
             retries: self.counts.retries,
             breaker: self.breaker.state(),

@@ -84,18 +84,17 @@ fn endless_head() -> Act {
     Act::SayForEver(head.as_bytes().to_vec(), header.into_bytes())
 }
 
-/// A megabyte of zeros, a thousand times smaller, in the form of RFC 1952 with stored-as-repeated blocks
-/// left to the reader: what counts is that nobody unpacks it.
-fn gzip_bomb() -> Act {
-    let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-    body.extend([0xed, 0xc1, 0x01, 0x01, 0, 0, 0, 0x80, 0x90, 0xfe, 0xaf]);
-    body.resize(1024, 0);
-    let mut answer = format!(
-        "HTTP/1.1 202 Accepted\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    answer.extend(body);
+/// A receipt for everything, packed. Nobody asked for that, so nobody unpacks it: it is no receipt, and a
+/// small answer stays as small as it came.
+fn packed() -> Act {
+    const RECEIPT: &[u8] = &[
+        0x1f, 0x8b, 0x8, 0x0, 0x0, 0x0, 0x0, 0x0, 0x2, 0x3, 0xab, 0x56, 0x4a, 0x4c, 0x4e, 0x4e,
+        0x2d, 0x28, 0x49, 0x4d, 0x51, 0xb2, 0x32, 0x32, 0xd0, 0x51, 0x2a, 0x4a, 0xcd, 0x4a, 0x4d,
+        0x6, 0xf3, 0xc, 0x6a, 0x1, 0x13, 0x3a, 0x21, 0x33, 0x1c, 0x0, 0x0, 0x0,
+    ];
+    let head = "HTTP/1.1 202 Accepted\r\ncontent-encoding: gzip\r\n";
+    let mut answer = format!("{head}content-length: {}\r\n\r\n", RECEIPT.len()).into_bytes();
+    answer.extend(RECEIPT);
     Act::Say(answer)
 }
 
@@ -109,7 +108,7 @@ cases! {
     a_200_without_end: said(endless("200 OK"), "bad_body", LaneState::Retrying);
     a_500_without_end: said(endless("500 Oops"), "status", LaneState::Retrying);
     a_403_without_end: said(endless("403 Forbidden"), "status", LaneState::Held);
-    an_answer_that_unpacks_to_more: said(gzip_bomb(), "bad_body", LaneState::Retrying);
+    an_answer_that_is_packed: said(packed(), "bad_body", LaneState::Retrying);
     a_switch_to_another_protocol: said(
         say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n"),
         "status", LaneState::Retrying);
@@ -195,12 +194,9 @@ async fn a_202_that_names_one_event_and_counts_two() {
 #[tokio::test]
 async fn a_202_with_an_index_that_does_not_exist() {
     let mut stage = Stage::direct("a_202_with_an_index_that_does_not_exist");
-    for index in ["20", "-1", "9223372036854775808", "1.5", "null"] {
-        stage.store.faults().push(receipt(&format!(
-            r#"{{"accepted":19,"rejected":1,"errors":[{{"index":{index},"error":"x"}}]}}"#
-        )));
-        break;
-    }
+    stage.store.faults().push(receipt(
+        r#"{"accepted":19,"rejected":1,"errors":[{"index":20,"error":"x"}]}"#,
+    ));
     stage.track(EVENTS);
     stage.sends_to_the_sound_one().await;
     // nobody is believed to be the one: halves tell that all are sound

@@ -18,6 +18,9 @@ pub(crate) const WORKS_AGAIN: &str = "INFO delivery works again";
 pub(crate) const REJECTED: &str = "WARN events rejected for good";
 pub(crate) const EXPIRED: &str = "ERROR retry budget spent; events dropped";
 pub(crate) const EVICTED: &str = "WARN lane full; events dropped";
+/// About no provider: an actor used up its restarts, an engine went without a shutdown.
+pub(crate) const DIED: &str = "ERROR an engine actor died for good";
+pub(crate) const LEFT_BEHIND: &str = "WARN engine dropped without shutdown; events given up";
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
@@ -45,6 +48,13 @@ pub(crate) fn said_of(provider: &str) -> Vec<String> {
 /// The fields of every line about this provider.
 pub(crate) fn fields_of(provider: &str) -> Vec<String> {
     lines(provider, |line| line.fields.clone())
+}
+
+/// The fields of every line with this level and message, whatever it is about.
+pub(crate) fn fields_with(message: &str) -> Vec<String> {
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = lines.iter().filter(|line| line.message == message);
+    wanted.map(|line| line.fields.clone()).collect()
 }
 
 fn lines(provider: &str, what: impl Fn(&Line) -> String) -> Vec<String> {

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, Stream
 
 use crate::engine_support::{collector, log, millis};
 use crate::gateway::{Act, Gateway};
-use crate::stage::{Stage, Times};
+use crate::stage::{Stage, Times, lets_go};
 
 /// For `localhost` and `127.0.0.1`, signed by itself: `tests/provider_productgraph/tls/README.md`.
 const CERTIFICATE: &[u8] = include_bytes!("../provider_productgraph/tls/localhost.crt.der");
@@ -93,7 +93,8 @@ async fn never_gets_through(
 ) {
     let mut stage = Stage::new(name, faulty, store);
     stage.gets_into_trouble(kind, LaneState::Retrying).await;
-    stage.ends_at_the_deadline(&[log::FAILS]).await;
+    let engine = stage.ends_at_the_deadline(&[log::FAILS]).await;
+    lets_go(&engine).await;
 }
 
 #[tokio::test]

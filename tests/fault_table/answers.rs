@@ -22,7 +22,7 @@ cases! {
     an_empty_202: outage(receipt(""), "bad_body");
     a_200_with_json_cut_short: outage(Fault::rubbish(), "bad_body");
     a_202_with_bytes_that_are_no_text: outage(receipt("\u{0}\u{1}\u{fffd}"), "bad_body");
-    a_202_with_json_of_another_kind: outage(receipt(r#"[20, 0]"#), "bad_body");
+    a_202_with_json_of_another_kind: outage(receipt("[20, 0]"), "bad_body");
     a_202_without_counts: outage(receipt("{}"), "bad_body");
     a_202_nested_without_end: outage(receipt(&"{\"accepted\":".repeat(50_000)), "bad_body");
     a_202_that_counts_other_events: outage(receipt(r#"{"accepted":7,"rejected":0}"#), "miscounted");
@@ -48,16 +48,16 @@ cases! {
 }
 
 /// Bytes that a gateway says until it is put right.
-async fn said(name: &'static str, act: Act, kind: &str, state: LaneState) {
+async fn raw(name: &'static str, act: Act, kind: &str, shown: LaneState) {
     let store = collector();
     let gateway = Gateway::before(&store, act);
     let mut stage = Stage::new(name, gateway.provider(), store);
-    stage.gets_into_trouble(kind, state).await;
+    stage.gets_into_trouble(kind, shown).await;
     for head in gateway.heads() {
         assert!(!head.contains("accept-encoding"), "{head}");
     }
     gateway.heal();
-    let first = if state == LaneState::Held {
+    let first = if shown == LaneState::Held {
         log::HELD
     } else {
         log::FAILS
@@ -99,20 +99,20 @@ fn packed() -> Act {
 }
 
 cases! {
-    an_answer_that_is_not_http: said(say("220 mail.example ESMTP\r\n"), "protocol", LaneState::Retrying);
-    an_answer_of_no_bytes: said(say(""), "reset", LaneState::Retrying);
-    a_head_that_ends_in_the_middle: said(say("HTTP/1.1 202 Acc"), "reset", LaneState::Retrying);
-    a_content_length_that_is_no_number: said(
+    an_answer_that_is_not_http: raw(say("220 mail.example ESMTP\r\n"), "protocol", LaneState::Retrying);
+    an_answer_of_no_bytes: raw(say(""), "reset", LaneState::Retrying);
+    a_head_that_ends_in_the_middle: raw(say("HTTP/1.1 202 Acc"), "reset", LaneState::Retrying);
+    a_content_length_that_is_no_number: raw(
         say("HTTP/1.1 202 Accepted\r\ncontent-length: -5\r\n\r\n"), "protocol", LaneState::Retrying);
-    a_head_without_end: said(endless_head(), "protocol", LaneState::Retrying);
-    a_200_without_end: said(endless("200 OK"), "bad_body", LaneState::Retrying);
-    a_500_without_end: said(endless("500 Oops"), "status", LaneState::Retrying);
-    a_403_without_end: said(endless("403 Forbidden"), "status", LaneState::Held);
-    an_answer_that_is_packed: said(packed(), "bad_body", LaneState::Retrying);
-    a_switch_to_another_protocol: said(
+    a_head_without_end: raw(endless_head(), "protocol", LaneState::Retrying);
+    a_200_without_end: raw(endless("200 OK"), "bad_body", LaneState::Retrying);
+    a_500_without_end: raw(endless("500 Oops"), "status", LaneState::Retrying);
+    a_403_without_end: raw(endless("403 Forbidden"), "status", LaneState::Held);
+    an_answer_that_is_packed: raw(packed(), "bad_body", LaneState::Retrying);
+    a_switch_to_another_protocol: raw(
         say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n"),
         "status", LaneState::Retrying);
-    nothing_but_interim_answers: said(
+    nothing_but_interim_answers: raw(
         say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"), "reset", LaneState::Retrying);
 }
 

@@ -123,25 +123,22 @@ async fn a_server_that_reads_the_request_a_byte_at_a_time() {
     stage.recovers(Times::Once, PASSES).await;
 }
 
-/// Half of an answer that promises the whole.
-fn half(answer: &str) -> String {
-    answer[..answer.len() - 5].to_owned()
-}
-
-#[tokio::test]
-async fn an_answer_that_ends_in_the_middle_after_the_events_were_stored() {
-    let store = collector();
-    let gateway = Gateway::before(&store, Act::Change(half));
-    let mut stage = Stage::new(
-        "an_answer_that_ends_in_the_middle_after_the_events_were_stored",
-        gateway.provider(),
-        store,
-    );
+/// The events are stored, and the answer stops in the middle of its body.
+async fn cut(name: &'static str, reset: bool) {
+    let mut stage = Stage::direct(name);
+    let after_bytes = 8;
+    let cut = Fault::Cut { after_bytes, reset };
+    stage.store.faults().set_standing(cut, When::Always);
     stage
         .gets_into_trouble("bad_body", LaneState::Retrying)
         .await;
-    gateway.heal();
+    stage.store.faults().clear();
     stage.recovers(Times::AtLeastOnce, PASSES).await;
+}
+
+cases! {
+    an_answer_that_ends_in_the_middle_after_storing: cut(false);
+    an_answer_that_is_reset_in_the_middle_after_storing: cut(true);
 }
 
 /// As a server of the last century would answer: no length, and the end of the connection as the end.

@@ -12,12 +12,12 @@ use crate::stage::{Losses, Stage, Times, cases, lets_go};
 async fn ends_during(
     name: &'static str,
     fault: impl Into<Fault>,
-    state: LaneState,
+    lane: LaneState,
     said: &'static str,
 ) {
     let mut stage = Stage::direct(name);
     stage.store.faults().set_standing(fault, When::Always);
-    stage.gets_into_trouble("status", state).await;
+    stage.gets_into_trouble("status", lane).await;
     let engine = stage.ends_at_the_deadline(&[said]).await;
     lets_go(&engine).await;
     let shown = engine.shutdown(BOUND).await.to_string();

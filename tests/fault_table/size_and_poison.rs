@@ -102,8 +102,8 @@ async fn one_event_over_the_limit_of_the_service() {
 
 #[tokio::test]
 async fn one_event_over_a_limit_that_nobody_told_of() {
-    let name = "one_event_over_a_limit_that_nobody_told_of";
     const LIMIT: usize = 8_000;
+    let name = "one_event_over_a_limit_that_nobody_told_of";
     let mut stage = Stage::direct(name);
     stage.store.faults().set_secret_body_limit(Some(LIMIT));
     stage.track(EVENTS);

@@ -131,15 +131,15 @@ pub(crate) fn cut(
     reset: bool,
 ) -> Response<Payload> {
     response.map(|mut payload| {
-        if let Kind::Whole(body) = &mut payload.kind {
-            if after_bytes < body.len() {
-                payload.kind = Kind::Cut {
-                    start: body.slice(..after_bytes),
-                    length: body.len() as u64,
-                    sent: false,
-                    reset,
-                };
-            }
+        if let Kind::Whole(body) = &payload.kind
+            && after_bytes < body.len()
+        {
+            payload.kind = Kind::Cut {
+                start: body.slice(..after_bytes),
+                length: body.len() as u64,
+                sent: false,
+                reset,
+            };
         }
         payload
     })

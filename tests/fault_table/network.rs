@@ -123,10 +123,9 @@ async fn a_server_that_reads_the_request_a_byte_at_a_time() {
     stage.recovers(Times::Once, PASSES).await;
 }
 
-/// The events are stored, and the answer stops in the middle of its body.
-async fn cut(name: &'static str, reset: bool) {
+/// The events are stored, and the answer stops after so many bytes of its body.
+async fn cut(name: &'static str, after_bytes: usize, reset: bool) {
     let mut stage = Stage::direct(name);
-    let after_bytes = 8;
     let cut = Fault::Cut { after_bytes, reset };
     stage.store.faults().set_standing(cut, When::Always);
     stage
@@ -136,9 +135,13 @@ async fn cut(name: &'static str, reset: bool) {
     stage.recovers(Times::AtLeastOnce, PASSES).await;
 }
 
+/// All that the true answer says; a line end follows.
+const RECEIPT: &str = r#"{"accepted":20,"rejected":0}"#;
+
 cases! {
-    an_answer_that_ends_in_the_middle_after_storing: cut(false);
-    an_answer_that_is_reset_in_the_middle_after_storing: cut(true);
+    an_answer_that_ends_in_the_middle_after_storing: cut(8, false);
+    an_answer_that_is_reset_in_the_middle_after_storing: cut(8, true);
+    a_receipt_that_is_whole_in_an_answer_that_is_not: cut(RECEIPT.len(), true);
 }
 
 /// As a server of the last century would answer: no length, and the end of the connection as the end.

@@ -28,6 +28,8 @@ async fn a_refused_client_outlasts_the_retry_budget() {
     lane.backoff = Backoff::new(millis(1), millis(5), millis(20)).expect("it works");
     let faulty = provider(&store, name);
     let mut stage = Stage::of(name, faulty, store, lane, |builder| builder);
+    // what failed before it was refused does not count against the budget afterwards
+    stage.store.faults().push(Fault::status(503));
     let refusal = Fault::status(401);
     stage.store.faults().set_standing(refusal, When::Always);
     stage.gets_into_trouble("status", LaneState::Held).await;
@@ -35,8 +37,9 @@ async fn a_refused_client_outlasts_the_retry_budget() {
     // far more probes than the budget would pay for
     failed(&stage, 10).await;
     in_time(tokio::time::sleep_until(start + millis(60))).await;
-    stage.store.faults().clear();
-    let said = [log::HELD, log::WORKS_AGAIN];
+    stage.store.faults().push(Fault::status(503));
+    stage.store.faults().clear_standing();
+    let said = [log::FAILS, log::HELD, log::WORKS_AGAIN];
     stage.recovers(Times::Once, &said).await;
 }
 
@@ -77,8 +80,7 @@ async fn asked_to_wait(name: &'static str, retry_after: RetryAfter) -> Duration 
     stage.store.faults().push(answer);
     stage.track(EVENTS);
     stage.sends_to_the_sound_one().await;
-    failed(&stage, 1).await;
-    crate::engine_support::until(|| stage.lane().failures > 0).await;
+    in_time(stage.store.wait_for_requests(1)).await;
     let start = Instant::now();
     in_time(stage.store.wait_for_events(EVENTS as u64)).await;
     let waited = start.elapsed();

@@ -76,8 +76,10 @@ fn an_engine_that_is_dropped_during_an_outage() {
     let runtime = current_thread();
     let mut stage = Stage::direct(name);
     let gate = stage.store.faults().hold();
+    // a number by which to know the line in the log
+    let events = EVENTS + 17;
     runtime.block_on(async {
-        stage.track(EVENTS);
+        stage.track(events);
         stage.sends_to_the_sound_one().await;
         in_time(stage.store.wait_for_waiting(1)).await;
     });
@@ -87,10 +89,12 @@ fn an_engine_that_is_dropped_during_an_outage() {
     runtime.block_on(in_time(stage.store.wait_for_requests(1)));
     drop(gate);
     assert!(stage.store.event_ids().is_empty());
-    let late = crate::engine_support::numbered(EVENTS);
+    let late = crate::engine_support::numbered(events);
     assert!(handle.try_track(late).is_err());
     assert!(log::said_of(name).is_empty());
-    assert_eq!(log::fields_with(log::LEFT_BEHIND), [" events=20"]);
+    let left = log::fields_with(log::LEFT_BEHIND);
+    let told = left.iter().filter(|fields| *fields == " events=37");
+    assert_eq!(told.count(), 1, "{left:?}");
 }
 
 #[cfg(target_os = "linux")]

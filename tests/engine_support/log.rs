@@ -14,6 +14,9 @@ use super::until;
 pub(crate) const FAILS: &str = "WARN delivery fails; retrying";
 pub(crate) const HELD: &str = "ERROR destination refuses this client; holding events";
 pub(crate) const WORKS_AGAIN: &str = "INFO delivery works again";
+/// A turn for the worse within a run of failures. Whether a run lasts long enough for it depends on the
+/// pace of a test, so it is told apart from nothing; where a run begins with it, it is the start.
+const WORSE: &str = "WARN delivery fails; breaker open, one attempt at a time";
 /// Losses, with their number.
 pub(crate) const REJECTED: &str = "WARN events rejected for good";
 pub(crate) const EXPIRED: &str = "ERROR retry budget spent; events dropped";
@@ -40,9 +43,28 @@ pub(crate) fn listen() {
     });
 }
 
-/// Level and message of every line about this provider, in order.
+/// Level and message of every line about this provider, in order, without the first turn for the worse
+/// in each run of failures.
 pub(crate) fn said_of(provider: &str) -> Vec<String> {
-    lines(provider, |line| line.message.clone())
+    let mut said = Vec::new();
+    let (mut fails, mut is_worse) = (false, false);
+    for mut message in lines(provider, |line| line.message.clone()) {
+        match message.as_str() {
+            FAILS | HELD => fails = true,
+            WORKS_AGAIN => (fails, is_worse) = (false, false),
+            WORSE if !is_worse => {
+                is_worse = true;
+                if fails {
+                    continue;
+                }
+                fails = true;
+                FAILS.clone_into(&mut message);
+            }
+            _ => {}
+        }
+        said.push(message);
+    }
+    said
 }
 
 /// The fields of every line about this provider.

@@ -43,23 +43,23 @@ async fn a_400_to_everything() {
     let mut stage = Stage::direct(name);
     let refusal = Fault::status(400);
     stage.store.faults().set_standing(refusal, When::Always);
-    stage.track(16);
+    stage.track(8);
     stage.sends_to_the_sound_one().await;
     let report = in_time(stage.engine.flush(crate::engine_support::BOUND)).await;
     assert!(report.is_settled(), "{report}");
-    let lost = [(RejectReason::Poison, 16)];
+    let lost = [(RejectReason::Poison, 8)];
     let losses = Losses {
         rejected: &lost,
         ..Losses::default()
     };
     stage.check(&report, &[], &losses);
-    assert_eq!(stage.store.stats().received, 31);
+    assert_eq!(stage.store.stats().received, 15);
     log::assert_said(name, FEW).await;
 
     // what comes after it is delivered as if nothing had been
     stage.store.faults().clear();
     stage.track(EVENTS);
-    let ids = &ids_of(0..16 + EVENTS)[16..];
+    let ids = &ids_of(0..8 + EVENTS)[8..];
     stage.settles(ids, Times::Once, &losses, FEW).await;
 }
 

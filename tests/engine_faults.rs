@@ -6,10 +6,10 @@ mod engine_support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use engine_support::faulty::{EVENTS, engine_of, hasty, track};
+use engine_support::faulty::{EVENTS, engine_called, engine_of, hasty, track};
 use engine_support::{
     BOUND, account, assert_final, assert_holds, assert_holds_once, builder, collector, delivered,
-    held, id_of, ids_of, in_time, millis, numbered, provider, until,
+    held, id_of, ids_of, in_time, log, millis, numbered, provider, until,
 };
 use productgraph::{
     Backoff, Completion, DropReason, HealthState, LaneState, RejectReason, TrackError,
@@ -24,6 +24,8 @@ struct Passing {
     stored: bool,
     /// Whether a struck request fails at all.
     fails: bool,
+    /// Whether it fails because the client is refused.
+    holds: bool,
 }
 
 impl Passing {
@@ -33,6 +35,7 @@ impl Passing {
             strikes: 2,
             stored: false,
             fails: true,
+            holds: false,
         }
     }
 
@@ -50,16 +53,25 @@ impl Passing {
         }
     }
 
+    fn held(self) -> Self {
+        Self {
+            holds: true,
+            ..self
+        }
+    }
+
     fn once(self) -> Self {
         Self { strikes: 1, ..self }
     }
 
     /// One request is struck until the fault ends, then delivered; nothing is lost, and repeated is
     /// only what was stored without an answer.
-    async fn run(self) {
+    async fn run(self, name: &'static str) {
+        log::listen();
         let (faulty, sound) = (collector(), collector());
         faulty.faults().push_times(self.strikes, self.fault);
-        let engine = engine_of(provider(&faulty, "faulty"), &sound);
+        let holds = self.holds;
+        let engine = engine_called(name, provider(&faulty, name), &sound);
         track(&engine, 0..EVENTS);
         let report = in_time(engine.flush(BOUND)).await;
         assert!(report.is_settled(), "{report}");
@@ -84,6 +96,12 @@ impl Passing {
         assert_holds_once(&sound, &ids_of(0..EVENTS));
         assert_eq!(sound.stats().received, 1);
         assert_eq!(engine.health().state, HealthState::Healthy);
+        let said: &[&str] = match (self.fails, holds) {
+            (false, _) => &[],
+            (true, false) => &[log::FAILS, log::WORKS_AGAIN],
+            (true, true) => &[log::HELD, log::WORKS_AGAIN],
+        };
+        log::assert_said(name, said).await;
         let report = in_time(engine.shutdown(BOUND)).await;
         assert_final(&report);
         assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
@@ -95,7 +113,7 @@ macro_rules! passing {
         $(
             #[tokio::test]
             async fn $name() {
-                $case.run().await;
+                $case.run(stringify!($name)).await;
             }
         )+
     };
@@ -111,12 +129,12 @@ passing! {
         Answer::new(503).retry_after(RetryAfter::Verbatim("soon, or -1".to_owned())));
     a_retry_after_in_the_past_passes: Passing::new(
         Answer::new(503).retry_after(RetryAfter::Date { date_in: -3600 }));
-    status_401_passes: Passing::new(Fault::status(401));
-    status_403_passes: Passing::new(Fault::status(403));
-    status_404_passes: Passing::new(Fault::html(404));
-    status_405_passes: Passing::new(Fault::status(405));
+    status_401_passes: Passing::new(Fault::status(401)).held();
+    status_403_passes: Passing::new(Fault::status(403)).held();
+    status_404_passes: Passing::new(Fault::html(404)).held();
+    status_405_passes: Passing::new(Fault::status(405)).held();
     a_redirect_is_not_followed_and_passes: Passing::new(
-        Fault::redirect(307, "http://127.0.0.1:1/v1/events"));
+        Fault::redirect(307, "http://127.0.0.1:1/v1/events")).held();
     a_reset_before_the_body_passes: Passing::new(Fault::reset_before_body());
     a_reset_after_the_body_passes: Passing::new(Fault::reset_after_body());
     a_reset_after_storing_repeats_the_events: Passing::new(Fault::store_then_reset()).stored();

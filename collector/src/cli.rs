@@ -32,7 +32,7 @@ usage: productgraph-collector [FLAGS]
 
 FAULT: status:CODE[:RETRY_AFTER] html:CODE rubbish redirect:URL reset-before-body
        reset-after-body store-then-reset store-then-500 never-answer
-       store-then-never-answer huge:BYTES trickle:MS
+       store-then-never-answer huge:BYTES trickle:MS cut:BYTES
 WHEN:  always every:N first:N p:PROBABILITY:SEED
 ";
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// | `{"kind":"silence","store":false}` | no answer until the client leaves or [`Faults::release`](crate::Faults::release) |
 /// | `{"kind":"huge","status":500,"bytes":1000000}` | a body of that many bytes |
 /// | `{"kind":"trickle","step_ms":20,"step_bytes":1}` | the true answer, a few bytes at a time |
+/// | `{"kind":"cut","after_bytes":10,"reset":true}` | the true answer, ended in its body |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -50,6 +51,15 @@ pub enum Fault {
         step: Duration,
         /// Bytes in each step, at least 1.
         step_bytes: usize,
+    },
+    /// The true answer, whose connection ends before its body does. The head is whole and promises
+    /// all of it. A body that is no longer than this is not cut.
+    Cut {
+        /// Bytes of the body that are sent.
+        after_bytes: usize,
+        /// Whether the connection is reset, where the platform allows it, or just closed (default).
+        #[serde(default)]
+        reset: bool,
     },
 }
 
@@ -129,6 +139,7 @@ impl Fault {
             Self::Silence { .. } => Some("silence"),
             Self::Huge { .. } => Some("huge"),
             Self::Trickle { .. } => Some("trickle"),
+            Self::Cut { .. } => Some("cut"),
         }
     }
 }

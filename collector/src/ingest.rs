@@ -141,6 +141,7 @@ async fn answer(
     let response = respond::json(StatusCode::ACCEPTED, &receipt);
     Ok(match ordeal.fault {
         Fault::Trickle { step, step_bytes } => respond::trickle(response, step, step_bytes),
+        Fault::Cut { after_bytes, reset } => respond::cut(response, after_bytes, reset),
         _ => response,
     })
 }

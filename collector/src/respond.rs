@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::clock::after;
 use crate::conn::Control;
 use crate::faults::{Answer, RetryAfter};
+use crate::route::Cut;
 
 /// Filler of a huge body, sent again and again.
 static FILLER: &[u8] = &[b'x'; 64 * 1024];
@@ -123,6 +124,27 @@ pub(crate) fn trickle(
     })
 }
 
+/// The same answer, whose connection ends once `after_bytes` of its body are sent.
+pub(crate) fn cut(
+    response: Response<Payload>,
+    after_bytes: usize,
+    reset: bool,
+) -> Response<Payload> {
+    response.map(|mut payload| {
+        if let Kind::Whole(body) = &payload.kind
+            && after_bytes < body.len()
+        {
+            payload.kind = Kind::Cut {
+                start: body.slice(..after_bytes),
+                length: body.len() as u64,
+                sent: false,
+                reset,
+            };
+        }
+        payload
+    })
+}
+
 fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code)
         .ok()
@@ -175,6 +197,14 @@ enum Kind {
         step_bytes: usize,
         pause: Pin<Box<Sleep>>,
     },
+    Cut {
+        start: Bytes,
+        /// What the head promises.
+        length: u64,
+        /// Whether there was time to send what was handed over.
+        sent: bool,
+        reset: bool,
+    },
 }
 
 impl Payload {
@@ -194,13 +224,28 @@ impl Payload {
 
 impl Body for Payload {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let data = match &mut self.kind {
+            Kind::Cut { start, .. } if !start.is_empty() => std::mem::take(start),
+            Kind::Cut {
+                sent: sent @ false, ..
+            } => {
+                // an error now would take along what is buffered; the next poll comes after a flush
+                *sent = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Kind::Cut { reset, .. } => {
+                if let (true, Some(control)) = (*reset, &self.control) {
+                    control.reset();
+                }
+                return Poll::Ready(Some(Err(Cut)));
+            }
             Kind::Whole(body) => std::mem::take(body),
             Kind::Filler(left) => {
                 let size = usize::try_from(*left)
@@ -232,6 +277,7 @@ impl Body for Payload {
             Kind::Whole(body) => body.len() as u64,
             Kind::Filler(left) => *left,
             Kind::Trickle { rest, .. } => rest.len() as u64,
+            Kind::Cut { length, .. } => *length,
         })
     }
 }

@@ -24,6 +24,7 @@ pub struct SpecError(String);
 /// | `never-answer`, `store-then-never-answer` | silence |
 /// | `huge:BYTES` | a 500 with a body of that size |
 /// | `trickle:MS` | the true answer, a byte every `MS` milliseconds |
+/// | `cut:BYTES` | the true answer, reset after so many bytes of its body |
 ///
 /// | `WHEN` | |
 /// |---|---|
@@ -90,11 +91,15 @@ fn kind(spec: &str) -> Result<Fault, SpecError> {
             step: Duration::from_millis(number(ms, "trickle:MS")?),
             step_bytes: 1,
         },
+        ("cut", Some(bytes)) => Fault::Cut {
+            after_bytes: number(bytes, "cut:BYTES")?.try_into().unwrap_or(usize::MAX),
+            reset: true,
+        },
         _ => {
             return Err(SpecError(
                 "expected status:CODE[:RETRY_AFTER], html:CODE, rubbish, redirect:URL, \
                  reset-before-body, reset-after-body, store-then-reset, store-then-500, \
-                 never-answer, store-then-never-answer, huge:BYTES or trickle:MS"
+                 never-answer, store-then-never-answer, huge:BYTES, trickle:MS or cut:BYTES"
                     .to_owned(),
             ));
         }
@@ -179,6 +184,13 @@ mod tests {
                     step_bytes: 1,
                 },
             ),
+            (
+                "cut:9",
+                Fault::Cut {
+                    after_bytes: 9,
+                    reset: true,
+                },
+            ),
         ] {
             assert_eq!(
                 spec.parse(),
@@ -217,6 +229,8 @@ mod tests {
             "huge:-1",
             "huge:x",
             "trickle",
+            "cut:",
+            "cut:-1",
             "explode",
             "rubbish@",
             "rubbish@every",

@@ -9,6 +9,7 @@ use productgraph_collector::{
     Answer, Collector, Ending, Fault, FaultPlan, RetryAfter, StartError, When,
 };
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 const POST: &str = "POST /v1/events HTTP/1.1";
 
@@ -278,6 +279,37 @@ async fn a_trickling_answer_is_the_true_one() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_that_is_cut_is_the_true_one_as_far_as_it_goes() {
+    for reset in [false, true] {
+        let after_bytes = 8;
+        let cut = Fault::Cut { after_bytes, reset };
+        let collector = with(FaultPlan::new().next(cut)).await;
+        let mut client = Client::connect(&collector).await;
+        client.send(POST, ids(&["a"]).as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        let end = client.0.read_to_end(&mut seen).await;
+        assert_eq!(is_reset(&end), reset, "{end:?}");
+        let seen = String::from_utf8(seen).unwrap();
+        assert!(seen.starts_with("HTTP/1.1 202 "), "{seen}");
+        assert!(seen.ends_with("\r\n\r\n{\"accept"), "{seen}");
+        // stored all the same, and only this one is cut
+        assert_eq!(collector.event_ids(), ["a"]);
+        assert_eq!(send(&collector, "b").await.unwrap().status, 202);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_shorter_is_not_cut() {
+    let after_bytes = 10_000;
+    let collector = with(FaultPlan::new().next(Fault::Cut {
+        after_bytes,
+        reset: true,
+    }))
+    .await;
+    assert_eq!(send(&collector, "a").await.unwrap().status, 202);
+}
+
 #[tokio::test(start_paused = true)]
 async fn latency_comes_before_the_answer() {
     let collector = with(FaultPlan::new().latency(Duration::from_secs(3))).await;
@@ -366,6 +398,10 @@ async fn a_plan_survives_json_and_can_be_read_back() {
             step: Duration::from_millis(5),
             step_bytes: 1,
         })
+        .next(Fault::Cut {
+            after_bytes: 3,
+            reset: true,
+        })
         .standing(Fault::rubbish(), When::Probability { p: 0.25, seed: 1 })
         .standing(Fault::html(502), When::Every(2))
         .latency(Duration::from_millis(7))
@@ -399,7 +435,7 @@ async fn the_plan_shown_in_the_readme_can_be_followed() {
     let (_, rest) = readme.split_once("```json\n").unwrap();
     let (plan, _) = rest.split_once("```").unwrap();
     let plan: FaultPlan = serde_json::from_str(plan).unwrap();
-    assert_eq!((plan.next.len(), plan.standing.len()), (7, 2));
+    assert_eq!((plan.next.len(), plan.standing.len()), (8, 2));
     let collector = with(plan.clone()).await;
     assert_eq!(collector.faults().plan(), plan);
 }

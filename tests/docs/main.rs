@@ -1,6 +1,7 @@
 //! What the documentation says about the repository, held against the repository.
 
 mod markdown;
+mod operations;
 mod repository;
 mod spec;
 
@@ -20,6 +21,14 @@ fn every_rule_of_the_spec_names_tests_that_exist() {
     let rules = spec::rules(&read("docs/SPEC.md"));
     assert!(rules.len() > 40, "{} rules found", rules.len());
     none(&spec::problems(&rules, &read));
+}
+
+#[test]
+fn every_row_of_the_fault_table_names_tests_that_exist_and_words_that_are_said() {
+    let rows = operations::rows(&read("docs/OPERATIONS.md"));
+    assert!(rows.len() > 60, "{} rows found", rows.len());
+    let source = repository::source(&["src", "actors/src"]);
+    none(&operations::problems(&rows, &read, &source));
 }
 
 #[test]

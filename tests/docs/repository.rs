@@ -50,6 +50,23 @@ fn entries(folder: &str) -> Vec<(String, bool)> {
         .collect()
 }
 
+/// The Rust code below these folders, all in one.
+pub(crate) fn source(folders: &[&str]) -> String {
+    let mut folders: Vec<_> = folders.iter().map(|&folder| folder.to_owned()).collect();
+    let mut source = String::new();
+    while let Some(folder) = folders.pop() {
+        for (name, is_folder) in entries(&folder) {
+            let path = format!("{folder}/{name}");
+            if is_folder {
+                folders.push(path);
+            } else if Path::new(&name).extension().is_some_and(|end| end == "rs") {
+                source.push_str(&read(&path));
+            }
+        }
+    }
+    source
+}
+
 /// The names of the root crate's examples.
 pub(crate) fn examples() -> BTreeSet<String> {
     entries("examples")

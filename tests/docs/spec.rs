@@ -87,7 +87,7 @@ fn is_id(id: &str) -> bool {
 
 /// Whether the source has a test of this name: a function with a test's attribute on it, or a name
 /// given to a macro that makes one.
-fn has_test(source: &str, name: &str) -> bool {
+pub(crate) fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
     let is_test = |wanted: &dyn Fn(&str) -> bool| {
         lines

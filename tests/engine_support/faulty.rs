@@ -25,9 +25,14 @@ pub(crate) fn hasty() -> LaneOptions {
 
 /// An engine with a destination that will misbehave and one that does not.
 pub(crate) fn engine_of(faulty: ProductGraph, sound: &Collector) -> Engine {
+    engine_called("faulty", faulty, sound)
+}
+
+/// The same, with a name of its own for what misbehaves, by which to know it in the log.
+pub(crate) fn engine_called(name: &'static str, faulty: ProductGraph, sound: &Collector) -> Engine {
     builder()
         .batch_size(1000)
-        .provider_with(faulty.name("faulty").timeout(REQUEST_TIMEOUT), hasty())
+        .provider_with(faulty.name(name).timeout(REQUEST_TIMEOUT), hasty())
         .provider(provider(sound, "sound"))
         .spawn()
         .expect("it starts")

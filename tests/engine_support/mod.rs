@@ -4,6 +4,7 @@
 
 pub(crate) mod endings;
 pub(crate) mod faulty;
+pub(crate) mod log;
 pub(crate) mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,7 +16,7 @@ use productgraph_actors::Cause;
 /// | `tls` | the TLS handshake failed: certificate, name, protocol, or no TLS there at all |
 /// | `timeout` | the time limit of the request passed |
 /// | `reset` | the connection ended before the answer did |
-/// | `protocol` | what came was not HTTP |
+/// | `protocol` | what came was not HTTP, or a head that does not end |
 /// | `answer_too_long` | the answer is longer than the transport reads |
 /// | `request` | the request could not be made, or anything else |
 ///
@@ -26,7 +26,8 @@ use productgraph_actors::Cause;
 pub struct TransportError(Cause);
 
 impl TransportError {
-    /// What happened; never contains the address, a header or a body.
+    /// What happened; never contains the path or query of the endpoint, a header or a body. A
+    /// certificate for another host names both hosts.
     pub fn cause(&self) -> &Cause {
         &self.0
     }
@@ -89,7 +90,7 @@ fn kind(error: &reqwest::Error, chain: &[&(dyn Error + 'static)]) -> &'static st
     let said = |words: &str| chain.iter().any(|e| e.to_string().contains(words));
     if said("connection closed") || said("end of file") || said("channel closed") {
         "reset"
-    } else if said("invalid") {
+    } else if said("invalid") || said("head is too large") {
         "protocol"
     } else {
         "request"

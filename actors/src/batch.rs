@@ -289,6 +289,27 @@ mod tests {
         assert!(acc.due().is_some_and(|due| due > now) && acc.seal_if_due(now).is_none());
     }
 
+    #[test]
+    fn normal_and_high_events_are_sealed_apart_under_one_number_and_freed_apart() {
+        let (mut acc, budget) = accumulator(5, 1000);
+        let mut out = VecDeque::new();
+        let high = Priority::High;
+        for (n, priority) in [NORMAL, NORMAL, high, NORMAL, high].into_iter().enumerate() {
+            assert!(budget.try_charge(n + 1));
+            acc.push(n as u64, n + 1, priority, Instant::now(), &mut out);
+        }
+        let mut sealed = out.pop_front().expect("five make a batch");
+        assert_eq!((sealed.number, sealed.len()), (1, 5));
+        let parts = sealed.slices.iter();
+        let parts: Vec<_> = parts.map(|s| (s.urgent, s.number(), s.events())).collect();
+        assert_eq!(parts, [(false, 1, &[0, 1, 3][..]), (true, 1, &[2, 4])]);
+        assert_eq!(sealed.slices[0].before(sealed.slices[1].place()), 2);
+        drop(sealed.slices.remove(0));
+        assert_eq!(budget.used(), 3 + 5, "what matters is still held");
+        drop(sealed);
+        assert_eq!(budget.used(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn bytes_return_to_the_budget_when_the_last_reference_goes() {
         let (mut acc, budget) = accumulator(1, 1000);

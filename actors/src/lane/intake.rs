@@ -76,7 +76,11 @@ impl<E> State<E> {
             let Some(pin) = self.least_wanted(overflow, choice) else {
                 break;
             };
-            self.give_up(pin);
+            if self.give_up(pin) == 0 {
+                // a choice that frees nothing would be made for ever
+                debug_assert!(false, "nothing of {pin:?} could be given up");
+                break;
+            }
             evicted = true;
         }
         evicted
@@ -138,8 +142,8 @@ impl<E> State<E> {
         self.holdings.of(slice).copied()
     }
 
-    /// Takes everything of one batch out, and counts it.
-    fn give_up(&mut self, pin: Pin) {
+    /// Takes everything of one batch out, and counts it; how many events that were.
+    fn give_up(&mut self, pin: Pin) -> usize {
         let mut slices = self.fresh.remove(pin.batch, pin.urgent, pin.left);
         let here: usize = slices.iter().map(Slice::len).sum();
         if here < pin.left {
@@ -152,5 +156,6 @@ impl<E> State<E> {
         self.counts.dropped.add(DropReason::Overflow, events as u64);
         self.evicted.add(events as u64);
         self.let_go_of(slices);
+        events
     }
 }

@@ -227,6 +227,9 @@ mod tests {
             prop_assert!(written <= max_events);
             let in_body = if encoded.body.is_empty() { 0 } else { count(&encoded.body) };
             prop_assert_eq!(in_body, written);
+            // what is kept for retries, not only what is sent
+            let room = encoded.body.try_into_mut().map_or(usize::MAX, |body| body.capacity());
+            prop_assert!(room <= max_bytes || written == 0, "{} of {}", room, max_bytes);
         }
 
         #[test]

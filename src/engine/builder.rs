@@ -306,8 +306,10 @@ impl EngineBuilder {
         self
     }
 
-    /// Runs the actors on this runtime instead of a small one of the engine's own. For tests under a
-    /// paused clock; in production the own runtime is neither starved nor ended by the application's.
+    /// Runs the actors and the requests of every provider on this runtime instead of threads of the
+    /// engine's own, one for the actors and one for each provider. For tests under a paused clock; in
+    /// production its own threads are neither starved nor ended by the application, and a provider that
+    /// blocks its thread holds up nobody else.
     pub fn runtime(mut self, runtime: RuntimeHandle) -> Self {
         self.runtime = Some(runtime);
         self

@@ -228,12 +228,12 @@ async fn a_late_provider_and_one_that_loses_events_are_degraded() {
     let health = engine.health();
     let lane = &health.providers[0];
     assert_eq!(health.provider_state(lane), HealthState::Healthy);
-    let mut late = lane.clone();
+    let mut tardy = lane.clone();
     // the batch interval is a second
-    late.oldest_pending = Some(61 * SECOND);
-    assert_eq!(health.provider_state(&late), HealthState::Healthy);
-    late.oldest_pending = Some(62 * SECOND);
-    assert_eq!(health.provider_state(&late), HealthState::Degraded);
+    tardy.oldest_pending = Some(61 * SECOND);
+    assert_eq!(health.provider_state(&tardy), HealthState::Healthy);
+    tardy.oldest_pending = Some(62 * SECOND);
+    assert_eq!(health.provider_state(&tardy), HealthState::Degraded);
     let mut losing = lane.clone();
     losing.last_dropped = Some(59 * SECOND);
     assert_eq!(health.provider_state(&losing), HealthState::Degraded);

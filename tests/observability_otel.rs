@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use health_support::{attached, track, turns};
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::data::{
+    AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics,
+};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use productgraph::observability::METRICS;
 use productgraph::providers::Memory;
@@ -38,7 +40,7 @@ impl Sdk {
         for metric in all
             .iter()
             .flat_map(ResourceMetrics::scope_metrics)
-            .flat_map(|s| s.metrics())
+            .flat_map(ScopeMetrics::metrics)
         {
             let name = metric.name();
             match metric.data() {
@@ -114,7 +116,7 @@ async fn a_collection_reads_the_engine_and_leaves_no_trace_in_it() {
         assert!(get(&points, "last_success.age", "provider=memory") < 60.0);
         assert_eq!(get(&points, "health.state", "state=healthy"), 1.0);
         let scopes = all.iter().flat_map(ResourceMetrics::scope_metrics);
-        for metric in scopes.flat_map(|scope| scope.metrics()) {
+        for metric in scopes.flat_map(ScopeMetrics::metrics) {
             let defined = METRICS
                 .iter()
                 .find(|m| m.name == metric.name())

@@ -173,6 +173,29 @@ async fn a_buffer_wedged_with_a_batch_in_hand_is_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_buffer_that_does_not_see_the_room_it_waits_for_is_told_of() {
+    let script = Script::delivering("sink");
+    let pipeline = attached(&script).spawn().expect("spawns");
+    let fan_out = pipeline.wedge(Victim::FanOut);
+    turns().await;
+    send(&pipeline, 0..200);
+    turns().await;
+    let buffer = pipeline.wedge(Victim::Buffer);
+    turns().await;
+    pass(BOUND).await;
+    assert_eq!(stages(&pipeline.vitals()), ["fan_out"]);
+    drop(fan_out);
+    turns().await;
+    assert_moves(&pipeline);
+    pass(BOUND).await;
+    assert_eq!(stages(&pipeline.vitals()), ["buffer"]);
+    drop(buffer);
+    pass(2 * SECOND).await;
+    assert_moves(&pipeline);
+    assert_eq!(script.delivered(), (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wedged_supervisor_is_told_of_once_somebody_asks_it_for_something() {
     let script = Script::delivering("sink");
     let pipeline = Arc::new(attached(&script).spawn().expect("spawns"));

@@ -226,8 +226,8 @@ fn a_pattern_of_ones_own_takes_out_what_it_finds() {
 
 #[test]
 fn a_pattern_that_answers_nonsense_finds_nothing_and_ends() {
-    for range in [0..0, 3..2, 5..500, usize::MAX..usize::MAX, 1..2] {
-        let redaction = Redaction::none().pattern("nonsense", move |_| Some(range.clone()));
+    for (start, end) in [(0, 0), (3, 2), (5, 500), (usize::MAX, usize::MAX), (1, 2)] {
+        let redaction = Redaction::none().pattern("nonsense", move |_| Some(start..end));
         // the second byte is inside of a character
         assert_eq!(redaction.text("éé"), "éé");
         assert_eq!(redaction.panics(), 0);

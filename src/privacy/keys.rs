@@ -9,14 +9,14 @@
 /// The default rules: what each name is made of, in small letters.
 const SECRET: &[&str] = &[
     "access key",
-    "accesskey",
     "access token",
+    "accesskey",
     "accesstoken",
     "api key",
     "apikey",
     "auth token",
-    "authtoken",
     "authorization",
+    "authtoken",
     "card no",
     "card number",
     "cardnumber",
@@ -124,6 +124,9 @@ impl KeyRules {
     /// Whether the name ends with a secret's. In running text the words before it do not belong to
     /// the name.
     pub(super) fn hit_at_end(&self, key: &[u8]) -> Option<Hit> {
+        if self.own.is_empty() && !may_end(key) {
+            return None;
+        }
         self.find(b"", key, true)
     }
 
@@ -159,7 +162,7 @@ impl KeyRules {
         let word = following.next()?;
         let first = word.first()?.to_ascii_lowercase();
         let mut best = None;
-        if self.default && may_begin(first, word) {
+        if self.default && may_be(&FIRST, first, word.len()) {
             let candidates = SECRET.iter().filter(|name| name.as_bytes()[0] == first);
             for name in candidates {
                 if let Some((hit, after)) = starts(here, name, true)
@@ -181,33 +184,67 @@ impl KeyRules {
     }
 }
 
-/// For each small letter the lengths of the words that rules begin with, as bits; for a rule of one
-/// word also that of its plural. Few words of other names pass.
-const LENGTHS: [u32; 26] = lengths(SECRET);
+/// For each small letter the lengths of the words that are looked for, as bits.
+type Lengths = [u32; 26];
 
-const fn lengths(names: &[&str]) -> [u32; 26] {
+/// By their first letters the words that rules begin with; of rules of one word also the plural. Few
+/// words of other names pass.
+const FIRST: Lengths = lengths(false);
+/// By their last letters the words that rules end with, and their plurals.
+const LAST: Lengths = lengths(true);
+
+const fn lengths(last: bool) -> Lengths {
     let mut lengths = [0; 26];
     let mut at = 0;
-    while at < names.len() {
-        let name = names[at].as_bytes();
-        let mut end = 0;
-        while end < name.len() && name[end] != b' ' {
-            end += 1;
+    while at < SECRET.len() {
+        let name = SECRET[at].as_bytes();
+        let mut length = 0;
+        while length < name.len()
+            && name[if last {
+                name.len() - 1 - length
+            } else {
+                length
+            }] != b' '
+        {
+            length += 1;
         }
-        let initial = (name[0] - b'a') as usize;
-        lengths[initial] |= 1 << end;
-        if end == name.len() {
-            lengths[initial] |= 1 << (end + 1);
+        let letter = if last { name[name.len() - 1] } else { name[0] };
+        lengths[(letter - b'a') as usize] |= 1 << length;
+        if last {
+            lengths[(b's' - b'a') as usize] |= 1 << (length + 1);
+        } else if length == name.len() {
+            lengths[(letter - b'a') as usize] |= 1 << (length + 1);
         }
         at += 1;
     }
     lengths
 }
 
-/// Whether a word, of which this is the first letter, may be the first one of a default rule.
-fn may_begin(initial: u8, word: &[u8]) -> bool {
-    let lengths = LENGTHS.get(usize::from(initial.wrapping_sub(b'a')));
-    lengths.is_some_and(|lengths| word.len() < 32 && lengths >> word.len() & 1 == 1)
+/// Whether a word of that letter and length may be one of those.
+fn may_be(lengths: &Lengths, letter: u8, length: usize) -> bool {
+    let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
+    let lengths = lengths.get(usize::from(letter));
+    lengths.is_some_and(|lengths| length < 32 && lengths >> length & 1 == 1)
+}
+
+/// Whether the last word that is no number may be the last one of a default rule.
+fn may_end(key: &[u8]) -> bool {
+    let before = |end: usize, class_of: Class| {
+        let start = key[..end].iter().rposition(|&byte| class(byte) != class_of);
+        start.map_or(0, |start| start + 1)
+    };
+    let letter = |byte: &u8| matches!(class(*byte), Class::Small | Class::Capital);
+    let Some(last) = key.iter().rposition(letter) else {
+        return false;
+    };
+    let end = last + 1;
+    let small = before(end, Class::Small);
+    let start = match small.checked_sub(1).map(|at| class(key[at])) {
+        _ if small == end => before(end, Class::Capital),
+        Some(Class::Capital) => small - 1,
+        _ => small,
+    };
+    may_be(&LAST, key[last], end - start)
 }
 
 fn push(names: &mut Vec<Box<str>>, key: &str) {
@@ -434,6 +471,12 @@ mod tests {
         let rules = KeyRules::standard();
         for (text, found) in [
             ("invalid api key", true),
+            ("theApiKey", true),
+            ("APIKey", true),
+            ("userJWT", true),
+            ("Key", false),
+            ("12", false),
+            ("", false),
             ("password2", true),
             ("token.rs", false),
             ("src.token.js", false),
@@ -463,7 +506,15 @@ mod tests {
     fn each_default_rule_matches_itself() {
         for name in SECRET {
             assert_eq!(hit(name), Some(Hit::One), "{name}");
-            assert_eq!(hit(&name.replace(' ', "-").to_uppercase()), Some(Hit::One));
+            let capitals = name.replace(' ', "-").to_uppercase();
+            assert_eq!(hit(&capitals), Some(Hit::One));
+            let rules = KeyRules::standard();
+            for text in [(*name).to_owned(), capitals, format!("the {name}2")] {
+                let found = rules.hit_at_end(text.as_bytes());
+                assert_eq!(found, Some(Hit::One), "{text}");
+            }
+            let plural = rules.hit_at_end(format!("{name}s").as_bytes());
+            assert_eq!(plural, Some(Hit::Many), "{name}s");
         }
         assert!(SECRET.is_sorted());
     }

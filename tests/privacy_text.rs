@@ -274,3 +274,15 @@ fn rules_can_be_taken_away_one_by_one() {
         "csrf_token=a token=[redacted]"
     );
 }
+
+#[test]
+fn what_is_brought_together_by_taking_something_out_is_taken_out_too() {
+    let redaction = Redaction::default();
+    for text in [
+        "PRIVATE KEY-----=%264111111111111111",
+        "\"password0-----BEGIN =-----END \":\"PRIVATE KEY-----\"",
+    ] {
+        let once = redaction.text(text);
+        assert_eq!(redaction.text(&once), once, "{text}");
+    }
+}

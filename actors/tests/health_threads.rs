@@ -11,8 +11,8 @@ use common::{Door, eventually};
 use productgraph_actors::testing::Script;
 use productgraph_actors::testing::Step;
 use productgraph_actors::{
-    BatchLimits, Completion, LaneOptions, Overflow, Phase, Pipeline, PipelineBuilder, Priority,
-    STALLED_AFTER, Stage, Stalled, Vitals,
+    BatchLimits, Completion, LaneOptions, Phase, Pipeline, PipelineBuilder, STALLED_AFTER, Stage,
+    Stalled, Vitals,
 };
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -141,17 +141,15 @@ fn vitals_are_read_while_the_applications_code_holds_up_the_fan_out() {
     static INSIDE: AtomicU64 = AtomicU64::new(0);
     let door = Door::default();
     assert!(DOOR.set(door.clone()).is_ok());
-    let mut options = LaneOptions::default();
-    options.overflow = Overflow::ByPriority;
     let script = Script::delivering("sink");
+    let filter = |_: &u64| {
+        INSIDE.fetch_add(1, Ordering::SeqCst);
+        DOOR.get().expect("set").pass();
+        None
+    };
     let pipeline = Pipeline::builder(|_: &u64| 8)
         .batch(BatchLimits::new(1, SECOND))
-        .priority(|_| {
-            INSIDE.fetch_add(1, Ordering::SeqCst);
-            DOOR.get().expect("set").pass();
-            Priority::Normal
-        })
-        .boxed_provider(Box::new(script.provider()), options)
+        .filtered_provider(Box::new(script.provider()), LaneOptions::default(), filter)
         .spawn()
         .expect("spawns");
     send(&pipeline, 0..1);

@@ -6,17 +6,23 @@
 //! a capital follows a small letter or begins a small-lettered word (`APIKey` is `API`, `Key`). Letters
 //! outside of ASCII count as small ones.
 
+#[cfg(test)]
+mod tests;
+mod words;
+
+use words::{Class, Words, class, words};
+
 /// The default rules: what each name is made of, in small letters.
 const SECRET: &[&str] = &[
     "access key",
-    "accesskey",
     "access token",
+    "accesskey",
     "accesstoken",
     "api key",
     "apikey",
     "auth token",
-    "authtoken",
     "authorization",
+    "authtoken",
     "card no",
     "card number",
     "cardnumber",
@@ -124,6 +130,9 @@ impl KeyRules {
     /// Whether the name ends with a secret's. In running text the words before it do not belong to
     /// the name.
     pub(super) fn hit_at_end(&self, key: &[u8]) -> Option<Hit> {
+        if self.own.is_empty() && !may_end(key) {
+            return None;
+        }
         self.find(b"", key, true)
     }
 
@@ -159,7 +168,7 @@ impl KeyRules {
         let word = following.next()?;
         let first = word.first()?.to_ascii_lowercase();
         let mut best = None;
-        if self.default && may_begin(first, word) {
+        if self.default && may_be(&FIRST, first, word.len()) {
             let candidates = SECRET.iter().filter(|name| name.as_bytes()[0] == first);
             for name in candidates {
                 if let Some((hit, after)) = starts(here, name, true)
@@ -181,33 +190,67 @@ impl KeyRules {
     }
 }
 
-/// For each small letter the lengths of the words that rules begin with, as bits; for a rule of one
-/// word also that of its plural. Few words of other names pass.
-const LENGTHS: [u32; 26] = lengths(SECRET);
+/// For each small letter the lengths of the words that are looked for, as bits.
+type Lengths = [u32; 26];
 
-const fn lengths(names: &[&str]) -> [u32; 26] {
+/// By their first letters the words that rules begin with; of rules of one word also the plural. Few
+/// words of other names pass.
+const FIRST: Lengths = lengths(false);
+/// By their last letters the words that rules end with, and their plurals.
+const LAST: Lengths = lengths(true);
+
+const fn lengths(last: bool) -> Lengths {
     let mut lengths = [0; 26];
     let mut at = 0;
-    while at < names.len() {
-        let name = names[at].as_bytes();
-        let mut end = 0;
-        while end < name.len() && name[end] != b' ' {
-            end += 1;
+    while at < SECRET.len() {
+        let name = SECRET[at].as_bytes();
+        let mut length = 0;
+        while length < name.len()
+            && name[if last {
+                name.len() - 1 - length
+            } else {
+                length
+            }] != b' '
+        {
+            length += 1;
         }
-        let initial = (name[0] - b'a') as usize;
-        lengths[initial] |= 1 << end;
-        if end == name.len() {
-            lengths[initial] |= 1 << (end + 1);
+        let letter = if last { name[name.len() - 1] } else { name[0] };
+        lengths[(letter - b'a') as usize] |= 1 << length;
+        if last {
+            lengths[(b's' - b'a') as usize] |= 1 << (length + 1);
+        } else if length == name.len() {
+            lengths[(letter - b'a') as usize] |= 1 << (length + 1);
         }
         at += 1;
     }
     lengths
 }
 
-/// Whether a word, of which this is the first letter, may be the first one of a default rule.
-fn may_begin(initial: u8, word: &[u8]) -> bool {
-    let lengths = LENGTHS.get(usize::from(initial.wrapping_sub(b'a')));
-    lengths.is_some_and(|lengths| word.len() < 32 && lengths >> word.len() & 1 == 1)
+/// Whether a word of that letter and length may be one of those.
+fn may_be(lengths: &Lengths, letter: u8, length: usize) -> bool {
+    let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
+    let lengths = lengths.get(usize::from(letter));
+    lengths.is_some_and(|lengths| length < 32 && lengths >> length & 1 == 1)
+}
+
+/// Whether the last word that is no number may be the last one of a default rule.
+fn may_end(key: &[u8]) -> bool {
+    let before = |end: usize, class_of: Class| {
+        let start = key[..end].iter().rposition(|&byte| class(byte) != class_of);
+        start.map_or(0, |start| start + 1)
+    };
+    let letter = |byte: &u8| matches!(class(*byte), Class::Small | Class::Capital);
+    let Some(last) = key.iter().rposition(letter) else {
+        return false;
+    };
+    let end = last + 1;
+    let small = before(end, Class::Small);
+    let start = match small.checked_sub(1).map(|at| class(key[at])) {
+        _ if small == end => before(end, Class::Capital),
+        Some(Class::Capital) => small - 1,
+        _ => small,
+    };
+    may_be(&LAST, key[last], end - start)
 }
 
 fn push(names: &mut Vec<Box<str>>, key: &str) {
@@ -266,205 +309,4 @@ fn starts<'a>(words: Words<'a>, name: &str, plural: bool) -> Option<(Hit, Words<
         return None;
     }
     Some((Hit::One, words))
-}
-
-fn words(key: &[u8]) -> Words<'_> {
-    Words {
-        first: b"",
-        rest: key,
-    }
-}
-
-/// The words of one name and of another one after it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Words<'a> {
-    first: &'a [u8],
-    rest: &'a [u8],
-}
-
-impl<'a> Words<'a> {
-    const END: Words<'static> = Words {
-        first: b"",
-        rest: b"",
-    };
-
-    const fn is_done(&self) -> bool {
-        self.first.is_empty() && self.rest.is_empty()
-    }
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        take_word(&mut self.first).or_else(|| take_word(&mut self.rest))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Small,
-    Capital,
-    Digit,
-    Other,
-}
-
-fn class(byte: u8) -> Class {
-    match byte {
-        b'a'..=b'z' | 0x80.. => Class::Small,
-        b'A'..=b'Z' => Class::Capital,
-        b'0'..=b'9' => Class::Digit,
-        _ => Class::Other,
-    }
-}
-
-/// Takes the first word off; afterwards the name begins with a word or is empty.
-fn take_word<'a>(name: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let skip = |bytes: &'a [u8]| -> &'a [u8] {
-        let start = bytes.iter().position(|&byte| class(byte) != Class::Other);
-        &bytes[start.unwrap_or(bytes.len())..]
-    };
-    let bytes = skip(name);
-    let run = |class_of: Class, from: usize| {
-        bytes[from..]
-            .iter()
-            .position(|&byte| class(byte) != class_of)
-            .map_or(bytes.len(), |length| from + length)
-    };
-    *name = bytes;
-    let end = match class(*bytes.first()?) {
-        Class::Digit => run(Class::Digit, 0),
-        Class::Small | Class::Other => run(Class::Small, 0),
-        Class::Capital => {
-            let capitals = run(Class::Capital, 0);
-            let small = run(Class::Small, capitals);
-            if small > capitals && capitals > 1 {
-                capitals - 1
-            } else {
-                small
-            }
-        }
-    };
-    let (word, rest) = bytes.split_at(end);
-    *name = skip(rest);
-    Some(word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hit(key: &str) -> Option<Hit> {
-        KeyRules::standard().hit(b"", key.as_bytes())
-    }
-
-    #[test]
-    fn secrets_are_found_in_every_style_of_writing() {
-        for key in [
-            "password",
-            "userPassword",
-            "USER_PASSWORD",
-            "password2",
-            "new-password-confirmation",
-            "x-api-key",
-            "X-API-Key",
-            "apiKey",
-            "APIKey",
-            "xAPIKeyId",
-            "auth_token",
-            "authToken",
-            "oauth2Token",
-            "card.number",
-            "cardNumber",
-            "Set-Cookie",
-            "Proxy-Authorization",
-            "aws_secret_access_key",
-            "sessionCookie",
-            "CVV2",
-            "ssn",
-            "PHPSESSID",
-            "user[password]",
-            "passWord",
-        ] {
-            assert_eq!(hit(key), Some(Hit::One), "{key}");
-        }
-    }
-
-    #[test]
-    fn words_that_only_contain_a_secrets_name_are_not_found() {
-        for key in [
-            "tokenizer_version",
-            "authored_by",
-            "author",
-            "passenger",
-            "compass",
-            "secretary",
-            "cookiecutter",
-            "keyboard",
-            "api",
-            "apiary_key_ring",
-            "card",
-            "number",
-            "password_strength",
-            "token_count",
-            "promptTokenCount",
-            "cookie_consent",
-            "",
-            "___",
-            "pаssword", // with a Cyrillic letter: another word
-        ] {
-            assert_eq!(hit(key), None, "{key}");
-        }
-    }
-
-    #[test]
-    fn in_the_plural_there_are_several() {
-        assert_eq!(hit("prompt_tokens"), Some(Hit::Many));
-        assert_eq!(hit("apiKeys"), Some(Hit::Many));
-        assert_eq!(hit("tokens_password"), Some(Hit::One));
-    }
-
-    #[test]
-    fn a_name_counts_together_with_the_name_around_it() {
-        let rules = KeyRules::standard();
-        assert_eq!(rules.hit(b"card", b"number"), Some(Hit::One));
-        assert_eq!(rules.hit(b"customer_card", b"NumberMasked"), Some(Hit::One));
-        assert_eq!(rules.hit(b"token_usage", b"prompt"), None);
-        assert_eq!(rules.hit(b"password", b"hint"), None, "judged before");
-    }
-
-    #[test]
-    fn at_the_end_of_running_text_only_numbers_may_follow() {
-        let rules = KeyRules::standard();
-        for (text, found) in [
-            ("invalid api key", true),
-            ("password2", true),
-            ("token.rs", false),
-            ("src.token.js", false),
-            ("password reset", false),
-        ] {
-            assert_eq!(rules.hit_at_end(text.as_bytes()).is_some(), found, "{text}");
-        }
-    }
-
-    #[test]
-    fn own_rules_add_and_allowed_names_are_the_whole_name() {
-        let mut rules = KeyRules::standard();
-        rules.add("IBAN");
-        rules.add("map-pin code");
-        rules.add("--");
-        rules.allow("csrf_token");
-        assert_eq!(rules.hit(b"", b"customerIban"), Some(Hit::One));
-        assert_eq!(rules.hit(b"", b"mapPinCode"), Some(Hit::One));
-        assert!(rules.is_allowed(b"csrfToken"));
-        assert!(rules.is_allowed(b"CSRF-Token"));
-        assert!(!rules.is_allowed(b"old_csrf_token"));
-        assert!(!rules.is_allowed(b"csrf_token_password"));
-        assert!(!rules.is_allowed(b""));
-    }
-
-    #[test]
-    fn each_default_rule_matches_itself() {
-        for name in SECRET {
-            assert_eq!(hit(name), Some(Hit::One), "{name}");
-            assert_eq!(hit(&name.replace(' ', "-").to_uppercase()), Some(Hit::One));
-        }
-        assert!(SECRET.is_sorted());
-    }
 }

@@ -165,8 +165,9 @@ impl Redaction {
 
     /// Takes the secrets out of an event; says whether there were any.
     ///
-    /// An event without secrets is not allocated for, unless its texts are escaped JSON or a pattern of
-    /// one's own allocates. Doing it twice is the same as doing it once.
+    /// An event without secrets is not allocated for, but for texts in it that are escaped (in documents
+    /// of JSON, in parameters of URLs) and for what a pattern of one's own allocates. Doing it twice is
+    /// the same as doing it once, as long as no such pattern finds the word `[redacted]`.
     pub fn apply(&self, event: &mut Event) -> bool {
         self.0.as_deref().is_some_and(|rules| event.edit(rules))
     }

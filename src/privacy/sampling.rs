@@ -150,3 +150,14 @@ pub(crate) fn hash(text: &str) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(hash(""), 0xefd0_1f60_ba99_2926);
+        assert_eq!(hash("sess-lx2k9-0a1b2c3d"), 0x2e68_dce0_a416_bdb2);
+    }
+}

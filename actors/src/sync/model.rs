@@ -77,10 +77,6 @@ impl<T> Ring<T> {
         self.len() == 0
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.capacity
-    }
-
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }

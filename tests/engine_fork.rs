@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine_support::{builder, current_thread, millis, numbered};
 use fork::Fork;
 use productgraph::correlation::{RequestId, SessionId};
 use productgraph::event::{EventId, Timestamp};
 use productgraph::providers::Memory;
 use productgraph::{
-    Completion, DropReason, Engine, HealthState, LaneState, RefuseReason, TrackError,
+    BoxFuture, Completion, DropReason, Encoded, Engine, Event, Events, HealthState, LaneState,
+    Limits, Outcome, Provider, RefuseReason, TrackError,
 };
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -186,14 +188,38 @@ fn a_child_that_only_asks_is_told_as_well() {
     assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
 }
 
+/// Delivers and keeps nothing: a process that grows is forked more and more slowly.
+struct Forgets(&'static str);
+
+impl Provider<Event> for Forgets {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::new(1000, 1 << 20)
+    }
+
+    fn encode(&self, events: &Events<'_, Event>, _: usize) -> Encoded {
+        Encoded {
+            body: Bytes::from_static(b"body"),
+            consumed: events.len(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn send<'a>(&'a self, _: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
+        Box::pin(std::future::ready(Outcome::Delivered))
+    }
+}
+
 /// Forks while the threads of the engine and of the application are in the middle of everything.
 fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
-    let memories = [Memory::new(), Memory::new().name("second")];
     let engine = builder()
         .batch_size(3)
         .queue_capacity(64)
-        .provider(memories[0].clone())
-        .provider(memories[1].clone())
+        .provider(Forgets("one"))
+        .provider(Forgets("two"))
         .spawn()
         .expect("starts");
     let stop = AtomicBool::new(false);

@@ -9,6 +9,9 @@ use crate::ledger::{DropReason, RefuseReason};
 use crate::pulse::here;
 use crate::sync::Ordering;
 
+/// Threads that may be emptying a place of the ring at the same time: the consumer, and callers who evict.
+const POPS_UNDER_WAY: usize = 16;
+
 /// An event that was not taken in, given back.
 #[derive(Debug)]
 pub(crate) struct Refused<E> {
@@ -114,7 +117,9 @@ impl<E> Ingress<E> {
         // Looking first keeps a producer from pushing into a full ring, where it would spin until a
         // consumer that was preempted in the middle of a pop goes on; and it keeps one who waits for a
         // place from waking itself by giving the charge back.
-        if self.queue.is_full(limit.places)
+        let held = self.queue.len();
+        if held >= limit.places
+            || self.may_wait_for_the_lost(held)
             || !self.budget.try_charge_within(weight as usize, limit.bytes)
         {
             return Err(event);
@@ -129,6 +134,13 @@ impl<E> Ingress<E> {
                 Err(event)
             }
         }
+    }
+
+    /// Whether a push into a ring that holds `held` events could meet a place that a thread was emptying
+    /// when the process forked: the push would spin until that thread goes on, which it never does in a
+    /// child. Those are the last places before the ring is full, so that only then is it asked.
+    fn may_wait_for_the_lost(&self, held: usize) -> bool {
+        held + POPS_UNDER_WAY >= self.queue.capacity() && self.is_forked()
     }
 
     fn announce(&self) {

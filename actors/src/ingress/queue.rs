@@ -89,15 +89,6 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Whether `places` are taken.
-    pub(super) fn is_full(&self, places: usize) -> bool {
-        if self.high.is_none() && places == self.capacity {
-            self.ring.is_full()
-        } else {
-            self.len() >= places
-        }
-    }
-
     /// Puts an event in, or gives it back.
     pub(super) fn push(&self, event: E, weight: u32, priority: Priority) -> Result<(), E> {
         let is_high = priority == Priority::High;

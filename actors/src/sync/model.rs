@@ -77,10 +77,6 @@ impl<T> Ring<T> {
         self.len() == 0
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.capacity
-    }
-
     fn with_items<R>(&self, f: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
         f(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -78,6 +78,18 @@ fn a_full_ring_refuses_as_forked_under_every_policy_and_is_left_alone() {
 }
 
 #[test]
+fn a_ring_that_is_nearly_full_is_not_pushed_into() {
+    for (held, refused) in [(83, None), (84, Some(RefuseReason::Forked))] {
+        let ring = forkable(100, Overflow::DropNewest);
+        for _ in 0..held {
+            assert_eq!(push(&ring), None);
+        }
+        fork();
+        assert_eq!(push(&ring), refused, "{held}");
+    }
+}
+
+#[test]
 fn nobody_waits_for_room_that_nobody_will_make() {
     let ring = forkable(1, Overflow::DropNewest);
     assert_eq!(push(&ring), None);

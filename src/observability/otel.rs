@@ -8,7 +8,7 @@ use super::metrics::{METRICS, Metric, MetricKind, Value};
 use crate::correlation::while_suppressed;
 
 impl Monitor {
-    /// Gives every metric of [`METRICS`](super::METRICS) to OpenTelemetry's global meter provider, as
+    /// Gives every one of the [metrics](super::METRICS) to OpenTelemetry's global meter provider, as
     /// observable instruments of the meter `productgraph`. Set the provider up before, and call this
     /// once for each engine.
     ///

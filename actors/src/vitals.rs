@@ -113,6 +113,8 @@ pub struct Vitals {
     pub actors: Vec<ActorStatus>,
     /// Whether events were turned away for lack of room within the last minute or so.
     pub turning_away: bool,
+    /// How often a hook panicked: the screen, a filter, or what shares their count.
+    pub hook_panics: u64,
     /// Events in the ring.
     pub queued: usize,
     /// Events that the ring can hold.
@@ -143,7 +145,7 @@ impl<E: Send + Sync + 'static> Subject<'_, E> {
         let lanes = self.lanes(now);
         let phase = if self.stages.is_forked() {
             // whoever would have ended it is in the parent
-            Phase::Ended(Completion::Abandoned)
+            Phase::Ended(Completion::Forked)
         } else {
             self.finale.phase()
         };
@@ -157,6 +159,7 @@ impl<E: Send + Sync + 'static> Subject<'_, E> {
             stalled,
             actors: self.actors(now),
             turning_away: ingress.alert().is_losing(),
+            hook_panics: self.stages.hook_panics.count(),
             queued: ingress.len(),
             queue_capacity: ingress.capacity(),
             bytes_held: ingress.budget().used(),

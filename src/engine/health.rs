@@ -50,6 +50,8 @@ pub struct Health {
     pub dead_actors: u32,
     /// The actors, with their restarts.
     pub actors: Vec<ActorStatus>,
+    /// How often a hook, a filter or a pattern panicked.
+    pub hook_panics: u64,
     /// Parts of the engine that have work and do not move.
     pub stalled: Vec<Stalled>,
     /// What waits between the callers and the engine, and what it may take.
@@ -147,6 +149,7 @@ impl Health {
                 bytes: vitals.bytes_held,
                 ceiling: vitals.max_bytes,
             },
+            hook_panics: vitals.hook_panics,
             ledger: vitals.ledger,
             batch_age: vitals.batch_age,
         }
@@ -171,6 +174,7 @@ impl Health {
             providers: Vec::new(),
             restarts: 0,
             dead_actors: 0,
+            hook_panics: 0,
             actors: Vec::new(),
             stalled: Vec::new(),
             queue: QueueHealth::default(),
@@ -203,8 +207,13 @@ impl serde::Serialize for Health {
 }
 
 fn findings(vitals: &Vitals) -> Vec<Finding> {
-    if let Phase::Ended(completion) = &vitals.phase {
-        return vec![(HealthState::Stopped, ended(completion))];
+    match &vitals.phase {
+        Phase::Ended(Completion::Forked) => {
+            let why = "the process forked: spawn the engine after the fork";
+            return vec![(HealthState::Unhealthy, why.to_owned())];
+        }
+        Phase::Ended(completion) => return vec![(HealthState::Stopped, ended(completion))],
+        _ => {}
     }
     let mut found = Vec::new();
     if vitals.phase == Phase::Draining {

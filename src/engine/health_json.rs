@@ -23,6 +23,7 @@ const PROVIDER: &[Row] = &[
     ("state", |p| json!(lane_state(p.lane.state))),
     ("pending_events", |p| json!(p.pending())),
     ("pending_bytes", |p| json!(p.lane.pending_bytes)),
+    ("pinned_bytes", |p| json!(p.lane.pinned_bytes)),
     ("oldest_pending_age_seconds", |p| age(p.lane.oldest_pending)),
     ("in_flight", |p| json!(p.lane.in_flight)),
     ("in_flight_age_seconds", |p| age(p.lane.in_flight_for)),
@@ -35,11 +36,20 @@ const PROVIDER: &[Row] = &[
     ("failures", |p| json!(p.lane.failures)),
     ("failing_seconds", |p| age(p.lane.failing_for)),
     ("held", |p| json!(p.lane.state == LaneState::Held)),
+    ("breaker", |p| json!(p.lane.breaker.as_str())),
+    ("breaker_open_seconds", |p| age(p.lane.opened_for)),
+    ("retry_in_seconds", |p| age(p.lane.retry_in)),
+    ("waits_for_retry_budget", |p| json!(p.lane.waits_for_budget)),
     ("rejected_in_a_row", |p| json!(p.lane.rejected_in_a_row)),
     ("attempts", |p| json!(p.lane.attempts)),
+    ("retries", |p| json!(p.lane.retries)),
+    ("learned_body_bytes", |p| json!(p.lane.learned_bytes)),
     ("restarts", |p| json!(p.lane.restarts)),
     ("delivered", |p| json!(p.account.map_or(0, |a| a.delivered))),
     ("redriven", |p| json!(p.account.map_or(0, |a| a.redriven))),
+    ("dead_letters", |p| {
+        json!(p.account.map_or(0, |a| a.dead_letters))
+    }),
     ("filtered", |p| {
         p.account.map_or(Value::Null, |a| counts(&a.filtered))
     }),
@@ -93,6 +103,7 @@ pub(super) fn serialize<S: Serializer>(health: &Health, serializer: S) -> Result
     map.serialize_entry("uptime_seconds", &health.uptime.as_secs_f64())?;
     map.serialize_entry("restarts", &health.restarts)?;
     map.serialize_entry("dead_actors", &health.dead_actors)?;
+    map.serialize_entry("hook_panics", &health.hook_panics)?;
     map.serialize_entry("stalled", &stalled)?;
     map.serialize_entry("queue", &queue)?;
     map.serialize_entry("accepted", &health.ledger.accepted)?;

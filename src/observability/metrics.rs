@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use productgraph_actors::{Counts, LaneState, LaneStatus, ProviderLedger, Reason};
+use productgraph_actors::{BreakerState, Counts, LaneState, LaneStatus, ProviderLedger, Reason};
 
 use crate::engine::lane_state;
 use crate::{Health, HealthState};
@@ -127,12 +127,18 @@ metrics! {
     "events.redriven" Counter "{event}" ["provider"]
         "dead letters put back":
         |h, emit| accounts(h, emit, |a| a.redriven);
+    "dead_letters" UpDownCounter "{event}" ["provider"]
+        "dead letters that are kept":
+        |h, emit| accounts(h, emit, |a| a.dead_letters);
     "events.pending" UpDownCounter "{event}" ["provider"]
         "events without a verdict":
         |h, emit| accounts(h, emit, |a| a.pending);
     "pending.bytes" UpDownCounter "By" ["provider"]
         "bytes of the events in a lane":
         |h, emit| lanes(h, emit, |l| Some(count(l.pending_bytes)));
+    "pinned.bytes" UpDownCounter "By" ["provider"]
+        "bytes of the batches that a lane keeps alive, compared with its share":
+        |h, emit| lanes(h, emit, |l| Some(count(l.pinned_bytes)));
     "pending.oldest_age" Gauge "s" ["provider"]
         "age of the oldest event in a lane; 0 without one":
         |h, emit| lanes(h, emit, |l| Some(seconds(l.oldest_pending.unwrap_or_default())));
@@ -151,12 +157,21 @@ metrics! {
     "requests" Counter "{request}" ["provider"]
         "attempts to send a request, successful or not":
         |h, emit| lanes(h, emit, |l| Some(Value::Count(l.attempts)));
+    "requests.retried" Counter "{request}" ["provider"]
+        "attempts with a request that had failed before":
+        |h, emit| lanes(h, emit, |l| Some(Value::Count(l.retries)));
     "requests.in_flight" UpDownCounter "{request}" ["provider"]
         "requests without an answer yet":
         |h, emit| lanes(h, emit, |l| Some(count(l.in_flight)));
     "lane.state" UpDownCounter "1" ["provider" "state"]
         "1 for the state that a lane is in, 0 for the others":
         lane_states;
+    "lane.breaker" UpDownCounter "1" ["provider" "state"]
+        "1 for the state that a lane's circuit breaker is in, 0 for the others":
+        breaker_states;
+    "lane.retry_in" Gauge "s" ["provider"]
+        "time until the next attempt; absent while nothing waits":
+        |h, emit| lanes(h, emit, |l| l.retry_in.map(seconds));
     "lane.failures" Gauge "{request}" ["provider"]
         "failed attempts since the last success":
         |h, emit| lanes(h, emit, |l| Some(Value::Count(l.failures.into())));
@@ -175,6 +190,9 @@ metrics! {
     "actors.dead" UpDownCounter "{actor}" []
         "actors that used up their restarts":
         |h, emit| emit(&[], Value::Count(h.dead_actors.into()));
+    "hook.panics" Counter "{panic}" []
+        "panics of hooks, filters and patterns":
+        |h, emit| emit(&[], Value::Count(h.hook_panics));
     "stages.stalled" UpDownCounter "{stage}" []
         "parts of the engine that have work and do not move":
         |h, emit| emit(&[], count(h.stalled.len()));
@@ -201,6 +219,15 @@ fn lane_states(health: &Health, emit: &mut Emit<'_>) {
         for state in LANE_STATES {
             let attributes = [("provider", &*lane.name), ("state", lane_state(state))];
             emit(&attributes, is(lane.state == state));
+        }
+    }
+}
+
+fn breaker_states(health: &Health, emit: &mut Emit<'_>) {
+    for lane in &health.providers {
+        for state in BreakerState::ALL {
+            let attributes = [("provider", &*lane.name), ("state", state.as_str())];
+            emit(&attributes, is(lane.breaker == *state));
         }
     }
 }

@@ -37,12 +37,18 @@
 //! - `track` never blocks, never panics, takes no lock and needs no runtime. (The one call that wakes
 //!   an idle engine passes through tokio's `Notify`, which holds a lock for a few instructions.) What
 //!   it cannot take is refused and counted.
-//! - Per provider and at every instant `accepted = delivered + rejected + dropped + pending`, by
-//!   reason. [`Engine::ledger`], `flush` and `shutdown` return it.
+//! - Per provider and at every instant
+//!   `accepted + redriven = delivered + filtered + rejected + dropped + pending`, by reason.
+//!   [`Engine::ledger`], `flush` and `shutdown` return it. Filtered is what a hook, consent or sampling
+//!   kept from a provider on purpose; redriven are dead letters ([`Engine::dead_letters`]) that were put
+//!   back.
 //! - At least once to each provider; ids and times are fixed when an event is tracked. Order is kept
 //!   while a provider has one request in flight, which is the default.
 //! - A provider that is slow, broken, panicking, silent or blocks its thread changes nothing for
-//!   another.
+//!   another. A hook of the application that never returns stops delivery to all, and no deadline.
+//! - Memory is bounded by a byte ceiling, and what gives way there is a policy with a name.
+//! - Secrets are taken out of events before they leave ([`Redaction`]), unless that is switched off.
+//! - [`Engine::health`] follows from proofs of progress: idle is healthy, standing still is not.
 //! - Shutdown ends at its deadline, on any runtime flavour, and its report adds up.
 //!
 //! Not for tracing spans or metrics (compose it with OpenTelemetry), nor for messaging between

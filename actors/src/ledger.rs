@@ -95,9 +95,10 @@ reasons! {
 reasons! {
     /// Why an accepted event was given up without a verdict of the provider.
     DropReason {
-        /// A full lane or ring made room by its overflow policy.
+        /// A full lane or ring made room by its overflow policy, or a hook made the event larger than
+        /// there was room for.
         Overflow = "overflow",
-        /// The retry budget ran out.
+        /// The retry budget ran out, or the hold budget.
         Expired = "expired",
         /// The shutdown deadline passed.
         Deadline = "deadline",
@@ -245,7 +246,8 @@ impl Ledger {
         self.providers.iter().all(|p| p.balances(self.accepted))
     }
 
-    /// Whether nothing was refused, rejected, dropped or left. What was filtered was meant to be.
+    /// Whether nothing was refused, and every accepted event was delivered, or filtered on purpose, in the
+    /// end: what was rejected or dropped and arrived once it was redriven counts as delivered.
     pub fn is_clean(&self) -> bool {
         let is_clean = |p: &ProviderLedger| p.delivered + p.filtered.total() == self.accepted;
         self.refused.total() == 0 && self.providers.iter().all(is_clean)

@@ -178,8 +178,13 @@ impl Breaker {
         }
     }
 
-    /// Lets nothing start before `until`.
+    /// Lets nothing start before `until`, nor before the end of a wait that is running: a hold does not
+    /// shorten the pause that the destination asked for in its answer to another attempt.
     pub(super) fn open(&mut self, until: Instant, now: Instant) {
+        let until = match self.phase {
+            Phase::Open { until: asked } => until.max(asked),
+            Phase::Closed | Phase::HalfOpen => until,
+        };
         self.phase = Phase::Open { until };
         self.opened.get_or_insert(now);
     }
@@ -286,6 +291,8 @@ mod tests {
         breaker.open(now + SECOND, now);
         breaker.prolong(now + 5 * SECOND);
         breaker.prolong(now + 2 * SECOND);
+        assert_eq!(breaker.admits(now), Admission::NotBefore(now + 5 * SECOND));
+        breaker.open(now + 3 * SECOND, now);
         assert_eq!(breaker.admits(now), Admission::NotBefore(now + 5 * SECOND));
         breaker.skip_wait(now);
         assert_eq!(breaker.admits(now), Admission::UpTo(1));

@@ -134,9 +134,11 @@ impl<E> State<E> {
             let slices = first(false, newest).into_iter().chain(first(true, newest));
             slices.min_by_key(|slice| slice.place())
         };
+        // with several in flight, what failed last stands first
         let again = || {
-            let mut slices = self.again.iter().flat_map(|request| &request.slices);
-            slices.find(|slice| choice.allows_slice(slice))
+            let slices = self.again.iter().flat_map(|request| &request.slices);
+            let allowed = slices.filter(|slice| choice.allows_slice(slice));
+            allowed.min_by_key(|slice| slice.place())
         };
         let slice = fresh(false).or_else(again).or_else(|| fresh(true))?;
         self.holdings.of(slice).copied()

@@ -285,6 +285,11 @@ impl<E> Retry<'_, E> {
     fn hold(&mut self, mut request: Request<E>, cause: Cause) -> Episode {
         request.failing_since = None;
         request.failures = 0;
+        // whichever request is the probe, all of them are held
+        let flying = self.state.flights.iter_mut().map(|f| &mut f.request);
+        for other in self.state.again.iter_mut().chain(flying) {
+            other.failing_since = None;
+        }
         let probe = self.options.hold_probe.clamp(SHORTEST_PROBE, FOREVER);
         let spread = probe.mul_f64(0.75 + self.chance.clamp(0.0, 1.0) / 4.0);
         self.open(self.state.within_drain(self.now + spread, self.now));

@@ -5,6 +5,7 @@ mod breaker;
 mod budgets;
 mod fleet;
 mod life;
+mod model;
 mod outcomes;
 mod overflow;
 mod pinned;

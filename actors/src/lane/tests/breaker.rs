@@ -130,6 +130,15 @@ fn what_a_destination_asks_for_holds_back_the_whole_lane() {
 }
 
 #[test]
+fn a_hold_does_not_shorten_the_pause_that_the_destination_asked_for() {
+    let mut rig = wide(2);
+    let open = start_all(&mut rig);
+    rig.answer(&open[0], asks_for(100 * SECOND));
+    rig.answer(&open[1], hold());
+    assert!(rig.waits() >= Some(100 * SECOND), "{:?}", rig.waits());
+}
+
+#[test]
 fn failures_of_attempts_that_began_before_do_not_make_the_wait_longer() {
     let mut rig = wide(8);
     let flights = start_all(&mut rig);

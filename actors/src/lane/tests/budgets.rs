@@ -128,6 +128,24 @@ fn time_spent_held_is_no_part_of_the_retry_budget() {
 }
 
 #[test]
+fn time_held_is_no_part_of_the_budget_of_what_waits_behind_the_probe_either() {
+    let mut rig = Rig::new(4, options());
+    rig.offer(4);
+    let open = rig.start();
+    rig.answer(&open, retry());
+    let open = rig.start_in_time();
+    rig.answer(&open, poisoned());
+    let released = rig.now + 1000 * SECOND;
+    endure(&mut rig, released, &hold());
+    let front = rig.start_in_time();
+    rig.answer(&front, Outcome::Delivered);
+    let back = rig.start_in_time();
+    assert_eq!(back.events, [2, 3]);
+    rig.answer(&back, retry());
+    assert_eq!(rig.ledger().pending, 2, "it failed for a moment only");
+}
+
+#[test]
 fn a_hold_with_a_budget_gives_up_each_batch_at_its_own_time() {
     let hold_budget = Some(600 * SECOND);
     let mut rig = Rig::new(

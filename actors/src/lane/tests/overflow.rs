@@ -215,6 +215,17 @@ fn leftovers_stay_where_the_newest_yields() {
 }
 
 #[test]
+fn of_what_was_tried_the_oldest_goes_first_whichever_failed_last() {
+    let mut rig = lane(8, Overflow::DropOldest, 2);
+    rig.offer_all(&[4, 2, 2]);
+    let open = [rig.start(), rig.start()];
+    rig.answer(&open[0], retry());
+    rig.answer(&open[1], retry());
+    rig.offer(4);
+    assert_eq!(rig.present(), ids(4..12));
+}
+
+#[test]
 fn a_priority_function_that_panics_costs_no_event() {
     let ingress = crate::ingress::Ingress::new(&crate::ingress::IngressOptions {
         capacity: 8,

@@ -82,3 +82,24 @@ fn the_clone_of_a_rich_event_copies_nothing() {
     let counted = measure(|| drop(event.clone()));
     assert_eq!(counted.count_total, 0);
 }
+
+#[test]
+fn an_event_weighs_what_its_correlation_takes_unless_that_is_everybodys() {
+    let alone = Event::api_response(http::Method::GET, "/", 200, Duration::ZERO);
+    let mut correlated = None;
+    let counted = measure(|| correlated = Some(correlation()));
+    let correlation = correlated.expect("made");
+    let event = alone.clone().with_correlation(correlation);
+    let weighs = u64::try_from(event.weight() - alone.weight()).expect("heavier");
+    // the counts of an `Arc` come on top
+    let held = u64::try_from(counted.bytes_current).expect("kept");
+    assert!(
+        weighs + 16 >= held && weighs < 2 * held,
+        "{weighs} for {held}"
+    );
+    let process = Correlation::builder()
+        .session(SessionId::of_process(), SessionSource::Process)
+        .build();
+    let event = alone.clone().with_correlation(process);
+    assert_eq!(event.weight(), alone.weight());
+}

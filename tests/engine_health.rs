@@ -9,7 +9,8 @@ use health_support::{MINUTE, SECOND, answer, attached, pass, status, track, turn
 use productgraph::providers::Memory;
 use productgraph::testing::Victim;
 use productgraph::{
-    Cause, Engine, Health, HealthState, Outcome, RejectReason, STALLED_AFTER, TrackError,
+    Cause, Engine, Health, HealthState, Outcome, ProviderOptions, RejectReason, STALLED_AFTER,
+    TrackError,
 };
 use productgraph::{Event, LaneState};
 use serde_json::Value;
@@ -363,4 +364,80 @@ async fn the_names_in_the_json_are_the_documented_ones() {
     for key in all.concat() {
         assert!(guide.contains(&format!("`{key}`")), "the guide lacks {key}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_whose_events_are_all_given_up_is_idle_and_not_for_ever_unhealthy() {
+    let memory = Memory::new();
+    answer(&memory, 1000, &status(503));
+    let engine = attached(&memory)
+        .retry(SECOND, SECOND, 5 * SECOND)
+        .expect("valid")
+        .spawn()
+        .expect("it starts");
+    track(&engine, 10);
+    pass(20 * SECOND).await;
+    let why = ["memory lost events"];
+    assert_is(&engine.health(), HealthState::Degraded, &why);
+    assert_eq!(engine.ledger().providers[0].pending, 0);
+    pass(2 * MINUTE).await;
+    assert_healthy(&engine);
+    assert_eq!(engine.health().providers[0].failing_for, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_waits_for_a_refused_client_with_nothing_to_send_is_degraded() {
+    let memory = Memory::new();
+    let hold = Outcome::Hold {
+        cause: Cause::status(401),
+    };
+    answer(&memory, 1000, &hold);
+    let engine = attached(&memory)
+        .hold_budget(5 * MINUTE)
+        .spawn()
+        .expect("it starts");
+    track(&engine, 10);
+    pass(4 * MINUTE).await;
+    let why = ["memory refuses this client"];
+    assert_is(&engine.health(), HealthState::Unhealthy, &why);
+    pass(4 * MINUTE).await;
+    assert_eq!(engine.ledger().providers[0].pending, 0);
+    assert_is(&engine.health(), HealthState::Degraded, &why);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_that_lose_every_event_do_not_pass_for_healthy() {
+    let memory = Memory::new();
+    let engine = attached(&memory)
+        .before_send(|_| panic!("a bug in a hook"))
+        .spawn()
+        .expect("it starts");
+    assert_healthy(&engine);
+    track(&engine, 10);
+    pass(SECOND).await;
+    assert_eq!(engine.ledger().providers[0].dropped.total(), 10);
+    assert_is(&engine.health(), HealthState::Degraded, &["hooks panic"]);
+
+    let filter = ProviderOptions::new().filter(|_| panic!("a bug in a filter"));
+    let engine = Engine::builder()
+        .project("shop")
+        .batch_size(10)
+        .runtime(tokio::runtime::Handle::current())
+        .provider_with(memory.clone(), filter)
+        .spawn()
+        .expect("it starts");
+    track(&engine, 10);
+    pass(SECOND).await;
+    let why = ["hooks panic", "memory lost events"];
+    assert_is(&engine.health(), HealthState::Degraded, &why);
+
+    let engine = attached(&memory)
+        .max_buffered_bytes(100_000)
+        .before_send(|event| Some(event.with("blob", "b".repeat(200_000))))
+        .spawn()
+        .expect("it starts");
+    track(&engine, 10);
+    pass(SECOND).await;
+    assert_eq!(engine.ledger().providers[0].dropped.total(), 10);
+    assert_is(&engine.health(), HealthState::Degraded, &["full"]);
 }

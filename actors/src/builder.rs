@@ -33,6 +33,7 @@ pub struct PipelineBuilder<E> {
     lanes: Vec<Destination<E>>,
     screen: Option<Box<Judge<E>>>,
     hook_panics: HookPanics,
+    trusted_hooks: bool,
     runtime: Option<Handle>,
     pub(crate) dead_letters: Option<dead_letters::Options<E>>,
 }
@@ -71,6 +72,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             lanes: Vec::new(),
             screen: None,
             hook_panics: HookPanics::default(),
+            trusted_hooks: false,
             runtime: None,
             dead_letters: None,
         }
@@ -149,13 +151,22 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     /// filter it or give it up. A second screen replaces the first.
     ///
     /// It runs on a thread of the engine, not the caller's, and under no lock. While it runs, nothing
-    /// else leaves the ring: if it is slow, callers are refused once the ring is full; if it never
+    /// else leaves the ring, and what has left it before goes on: if it is slow, callers are refused once the ring is full; if it never
     /// returns, a shutdown still ends at its deadline. An event on which it panics is given up as
     /// [`DropReason::HookPanicked`](crate::DropReason::HookPanicked). What it sends into a pipeline is
     /// refused. An event that it makes heavier is given up as overflow if there is no room for that.
     #[must_use]
     pub fn screen(mut self, screen: impl Fn(E) -> Screened<E> + Send + Sync + 'static) -> Self {
         self.screen = Some(Box::new(screen));
+        self
+    }
+
+    /// Whether the screen and the filters are known never to block. Default false: while they run,
+    /// another thread takes over what else the engine has to do, which costs a hand-over for each chunk of
+    /// events and each batch. On an attached runtime of one thread there is nobody to take over.
+    #[must_use]
+    pub fn trusted_hooks(mut self, trusted: bool) -> Self {
+        self.trusted_hooks = trusted;
         self
     }
 
@@ -242,6 +253,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             .map(|judge| Screen::new(judge, self.weigh, panics.clone()));
         let mut stages = Stages::new(ingress, batch, lanes).with_hooks(screen, panics);
         stages.dead = dead_letters;
+        stages.trusted_hooks = self.trusted_hooks;
         let stages = Arc::new(stages);
         let finale = Arc::new(Finale::new());
         let engine = Engine {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
 /// Panics are told of at most this often, with their number since the last time.
@@ -82,6 +83,17 @@ impl HookPanics {
         }
     }
 
+    /// Whether there was a panic within the last minute or two.
+    pub(crate) fn lately(&self, now: Instant) -> bool {
+        let count = self.count();
+        if count == 0 {
+            return false;
+        }
+        let told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: Instant| now.saturating_duration_since(at) < QUIET;
+        told.panics < count || told.at.is_some_and(lately)
+    }
+
     fn untold(&self, now: Instant) -> Option<u64> {
         let count = self.count();
         if count == 0 {
@@ -108,6 +120,19 @@ pub(crate) fn let_go<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // a payload that panics when it is dropped: nobody shall drop it
         std::mem::forget(again);
+    }
+}
+
+/// Runs code of the application that may block: another thread takes over what else this one has to
+/// do for the engine meanwhile, the timers included.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let here = Handle::try_current();
+    let flavor = here.map(|here| here.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+        tokio::task::block_in_place(work)
+    } else {
+        // an attached runtime of one thread has nobody to take over
+        work()
     }
 }
 

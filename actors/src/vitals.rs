@@ -115,6 +115,8 @@ pub struct Vitals {
     pub turning_away: bool,
     /// How often a hook panicked: the screen, a filter, or what shares their count.
     pub hook_panics: u64,
+    /// Whether one panicked within the last minute or two.
+    pub hooks_panic: bool,
     /// Events in the ring.
     pub queued: usize,
     /// Events that the ring can hold.
@@ -160,6 +162,7 @@ impl<E: Send + Sync + 'static> Subject<'_, E> {
             actors: self.actors(now),
             turning_away: ingress.alert().is_losing(),
             hook_panics: self.stages.hook_panics.count(),
+            hooks_panic: self.stages.hook_panics.lately(now),
             queued: ingress.len(),
             queue_capacity: ingress.capacity(),
             bytes_held: ingress.budget().used(),

@@ -8,14 +8,15 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::{Door, block_on, eventually, expect_panics};
-use productgraph_actors::testing::{Script, Victim};
+use productgraph_actors::testing::{Script, Step, Victim};
 use productgraph_actors::{
-    BatchLimits, Completion, DropReason, FilterReason, Pipeline, PipelineBuilder, RefuseReason,
-    Screened, Sender,
+    BatchLimits, Completion, DropReason, FilterReason, LaneOptions, Pipeline, PipelineBuilder,
+    RefuseReason, Screened, Sender,
 };
 use tokio::runtime::Handle;
 
@@ -347,4 +348,71 @@ async fn a_buffer_that_crashes_between_turns_loses_nothing_of_what_is_screened()
     assert!(pipeline.restarts() > 0);
     let expected: Vec<_> = (0..3000).filter(|event| event % 3 > 0).collect();
     assert_eq!(script.delivered(), expected);
+}
+
+/// Two requests are in a lane when a hook meets the event on which it does not return: both are sent,
+/// and what became of them is counted, while it does not.
+fn what_is_in_a_lane_goes_on_while(hook: impl Fn(&u64) + Send + Sync + 'static, filters: bool) {
+    let answer = Door::default();
+    let held = answer.clone();
+    let script = Script::new("sink", move |_: &[u64], _| {
+        held.pass();
+        Step::Deliver
+    });
+    let pipeline = Pipeline::builder(|_: &u64| 8).batch(BatchLimits::new(1, SECOND));
+    let provider = Box::new(script.provider());
+    let pipeline = if filters {
+        let filter = move |event: &u64| {
+            hook(event);
+            None
+        };
+        pipeline.filtered_provider(provider, LaneOptions::default(), filter)
+    } else {
+        let screen = move |event: u64| {
+            hook(&event);
+            Screened::Keep(event)
+        };
+        pipeline
+            .screen(screen)
+            .boxed_provider(provider, LaneOptions::default())
+    };
+    let pipeline = pipeline.spawn().expect("spawns");
+    let in_lane = |events| {
+        eventually("it is in the lane", || {
+            pipeline.lanes()[0].pending == events
+        });
+    };
+    send_all(&pipeline, 0..1);
+    in_lane(1);
+    send_all(&pipeline, 1..2);
+    in_lane(2);
+    send_all(&pipeline, 666..667);
+    eventually("the hook has it", || STUCK.load(Ordering::SeqCst));
+    answer.open();
+    eventually("delivery", || pipeline.ledger().providers[0].delivered == 2);
+    let report = block_on(pipeline.shutdown(Duration::from_millis(50)));
+    assert_eq!(
+        report.ledger.providers[0].dropped.get(DropReason::Deadline),
+        1
+    );
+    assert!(report.ledger.balances(), "{report}");
+}
+
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+#[test]
+fn a_hook_that_does_not_return_stops_nothing_that_is_in_a_lane() {
+    for filters in [false, true] {
+        STUCK.store(false, Ordering::SeqCst);
+        let door = Door::default();
+        let stuck = door.clone();
+        let hook = move |event: &u64| {
+            if *event == 666 {
+                STUCK.store(true, Ordering::SeqCst);
+                stuck.pass();
+            }
+        };
+        what_is_in_a_lane_goes_on_while(hook, filters);
+        door.open();
+    }
 }

@@ -41,6 +41,8 @@ struct Inner {
     trace_state: Option<Text>,
     linked: Option<TraceIds>,
     privacy_control: bool,
+    /// Bytes of heap behind all of this.
+    heap: u32,
 }
 
 /// Where a session id came from.
@@ -88,6 +90,20 @@ impl Correlation {
     /// Starts a correlation with nothing in it; without a session, one is minted.
     pub fn builder() -> CorrelationBuilder {
         CorrelationBuilder::default()
+    }
+
+    /// Bytes that the last holder of this keeps alive. That of the process is everybody's: none.
+    pub(crate) fn weight(&self) -> usize {
+        if self.0.session_source == SessionSource::Process {
+            return 0;
+        }
+        let user = self
+            .0
+            .user
+            .get()
+            .map_or(0, |user| user.as_text().heap_bytes());
+        let counts = 2 * size_of::<usize>();
+        counts + size_of::<Inner>() + self.0.heap as usize + user
     }
 
     /// The session, never empty.
@@ -260,6 +276,14 @@ impl CorrelationBuilder {
         let (session, session_source) = self
             .session
             .unwrap_or_else(|| (SessionId::mint(), SessionSource::Request));
+        let texts = [
+            Some(session.as_text()),
+            self.request.as_ref().map(RequestId::as_text),
+            self.claimed_user.as_ref().map(UserId::as_text),
+            self.anonymous.as_ref().map(AnonymousId::as_text),
+            self.trace_state.as_ref(),
+        ];
+        let heap: usize = texts.into_iter().flatten().map(Text::heap_bytes).sum();
         Correlation(Arc::new(Inner {
             session,
             session_source,
@@ -271,6 +295,7 @@ impl CorrelationBuilder {
             trace_state: self.trace_state,
             linked: self.linked,
             privacy_control: self.privacy_control,
+            heap: u32::try_from(heap).unwrap_or(u32::MAX),
         }))
     }
 }

@@ -374,6 +374,8 @@ impl EngineBuilder {
         if self.overflow == Overflow::ByPriority {
             self.lane.overflow = Overflow::ByPriority;
         }
+        let filters = self.providers.iter().any(|(_, o)| o.has_filter());
+        let mut pipeline = pipeline.trusted_hooks(hooks.are_ours() && !filters);
         for (make, options) in std::mem::take(&mut self.providers) {
             let mut lane = options.lane_or(self.lane);
             if self.shared_budget {

@@ -238,6 +238,11 @@ fn findings(vitals: &Vitals) -> Vec<Finding> {
         let why = "the engine is full, or was within the last minute: events are turned away";
         found.push((HealthState::Degraded, why.to_owned()));
     }
+    if vitals.hooks_panic {
+        let panics = vitals.hook_panics;
+        let why = format!("hooks panic, {panics} times so far: mend them, events may be given up");
+        found.push((HealthState::Degraded, why));
+    }
     for lane in &vitals.lanes {
         of_lane(lane, vitals.batch_age, &mut found);
     }
@@ -265,7 +270,14 @@ fn of_lane(lane: &LaneStatus, batch_age: Duration, found: &mut Vec<Finding>) {
         LaneState::Held => {
             let why =
                 format!("{name} refuses this client{cause}: check its key, project and address");
-            found.push((HealthState::Unhealthy, why));
+            // with nothing to send nobody asks it again, and it may be well by now
+            let idle = lane.pending == 0 && lane.in_flight == 0;
+            let state = if idle {
+                HealthState::Degraded
+            } else {
+                HealthState::Unhealthy
+            };
+            found.push((state, why));
         }
         LaneState::Retrying => {
             let failing = lane.failing_for.unwrap_or_default();

@@ -41,8 +41,8 @@ impl EngineBuilder {
     /// `before_send` and is no loss. Several hooks run in the order in which they were added.
     ///
     /// It runs on a thread of the engine, one event at a time, never on the caller's. So it may take its
-    /// time, but not for ever: while it runs, events wait in the queue, and callers are refused once
-    /// that is full. It must not count on an async runtime. What it logs or sends is not observed by
+    /// time, but not for ever: while it runs, events behind it wait in the queue, and callers are refused
+    /// once that is full. What has passed it is delivered meanwhile. It must not count on an async runtime. What it logs or sends is not observed by
     /// OpenTelemetry, and what it tracks is refused as [`InHook`](crate::TrackError::InHook): it would
     /// be the hook's own next event. For a panic see [`on_hook_panic`](Self::on_hook_panic).
     ///
@@ -81,6 +81,11 @@ impl EngineBuilder {
 }
 
 impl Hooks {
+    /// Whether nothing of the application's runs here: redaction and its patterns do not block.
+    pub(super) fn are_ours(&self) -> bool {
+        self.before_send.is_empty()
+    }
+
     /// Makes `pipeline` run them.
     pub(super) fn attach(self, pipeline: PipelineBuilder<Event>) -> PipelineBuilder<Event> {
         let pipeline = pipeline.hook_panics(self.panics.clone());

@@ -72,12 +72,18 @@ impl ProviderOptions {
     /// replaces the first. Default: everything.
     ///
     /// It sees events after the engine's hooks and its redaction, on a thread of the engine. Be quick
-    /// and do not block: while it runs, no later batch goes to any provider. If it panics,
+    /// and do not block: while it runs, no later batch goes to any provider; those that went before are
+    /// delivered meanwhile. If it panics,
     /// [`on_hook_panic`](EngineBuilder::on_hook_panic) decides; what it tracks is refused.
     #[must_use]
     pub fn filter(mut self, keeps: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(keeps));
         self
+    }
+
+    /// Whether code of the application decides what this provider gets.
+    pub(super) fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     pub(super) fn lane_or(&self, default: LaneOptions) -> LaneOptions {

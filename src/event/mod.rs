@@ -233,13 +233,15 @@ impl Event {
         self.kind.is_high_priority()
     }
 
-    /// Bytes that it takes in memory: its own size and the heap that it refers to. A correlation
-    /// is shared by all events of a request and not counted.
+    /// Bytes that it takes in memory: its own size and the heap that it refers to, its correlation
+    /// included. That is shared by all events of a request, and still counted for each: it may be the
+    /// last that holds it.
     pub fn weight(&self) -> usize {
         size_of::<Self>()
             + self.id.as_ref().map_or(0, EventId::heap_bytes)
             + self.kind.heap_bytes()
             + self.extra().map_or(0, Extra::heap_bytes)
+            + self.correlation.as_ref().map_or(0, Correlation::weight)
     }
 
     /// The type on the wire, and the name that goes with it when the event has none.

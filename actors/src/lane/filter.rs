@@ -6,8 +6,10 @@
 
 use super::Lane;
 use super::request::runs;
+use super::state::State;
 use crate::hooks::HookPanics;
 use crate::ledger::{Counts, DropReason, FilterReason};
+use crate::pulse::here;
 use crate::request::{Sealed, Slice};
 
 /// Says why an event is to be kept from a provider; `None` lets it through.
@@ -81,6 +83,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
         counts
             .dropped
             .add(DropReason::HookPanicked, sifted.panicked);
+        let State {
+            evidence, counts, ..
+        } = &mut *state;
+        evidence.note(counts, here());
         drop(state);
         if sifted.kept.slices.is_empty() {
             return Vec::new();

@@ -15,7 +15,7 @@ use crate::provider::Cause;
 pub enum LaneState {
     /// Delivering, or idle.
     Healthy,
-    /// The last attempt failed; it will be tried again.
+    /// The last attempt failed, and there is something to try again.
     Retrying,
     /// The destination refuses this client; everything is kept and probed now and then.
     Held,
@@ -48,7 +48,7 @@ pub struct LaneStatus {
     pub in_flight_for: Option<Duration>,
     /// Failed attempts since the last success.
     pub failures: u32,
-    /// How long it has been failing.
+    /// How long it has been failing, while there is something that it is failing with.
     pub failing_for: Option<Duration>,
     /// Time since the destination last took something.
     pub last_success: Option<Duration>,
@@ -88,9 +88,11 @@ impl<E> State<E> {
             _ if self.closed.is_some() => LaneState::Closed,
             _ if self.paused => LaneState::Paused,
             Some(failing) if failing.held_since.is_some() => LaneState::Held,
-            Some(_) => LaneState::Retrying,
-            None => LaneState::Healthy,
+            Some(_) if self.counts.pending > 0 => LaneState::Retrying,
+            // what failed is gone, and there is nothing to try
+            Some(_) | None => LaneState::Healthy,
         };
+        let is_failing = matches!(state, LaneState::Retrying | LaneState::Held);
         let ago = |at: Instant| now.saturating_duration_since(at);
         let (retry_at, waits_for_budget) = match self.due(now, concurrency) {
             Due::Later { at, for_token } => (Some(at), for_token),
@@ -106,7 +108,7 @@ impl<E> State<E> {
             in_flight: self.flights.len(),
             in_flight_for: self.flights.iter().map(|f| f.since).min().map(ago),
             failures: failing.map_or(0, |f| f.attempts),
-            failing_for: failing.map(|f| ago(f.since)),
+            failing_for: failing.filter(|_| is_failing).map(|f| ago(f.since)),
             last_success: self.last_success.map(ago),
             last_error: self.last_error.clone(),
             last_error_ago: self.evidence.last_error.map(ago),

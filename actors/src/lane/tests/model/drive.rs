@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::super::*;
 use super::reference::{Fate, Phase, Reference, Rules};
 use super::{Answer, Fit, Step};
+use crate::dead_letters::{self, DeadLetter, DeadLetters};
 use crate::hooks::HookPanics;
 use crate::ledger::{DropReason, FilterReason};
 
@@ -37,6 +38,7 @@ fn told(ledger: &ProviderLedger) -> HashMap<Fate, u64> {
 pub(super) struct Drive {
     rig: Rig,
     reference: Reference,
+    letters: Arc<Store<u64>>,
     /// Redriven batches that have not come in.
     on_the_way: VecDeque<Sealed<u64>>,
     /// Attempts in flight, and whether they were encoded.
@@ -55,10 +57,15 @@ impl Drive {
             let filter: Filter<u64> = Box::new(|id| look(*id).expect("a filter that panics"));
             rig.lane = rig.lane.with_filter(Some(filter));
         }
+        let options = dead_letters::Options::new();
+        let letters = DeadLetters::start(options, |_| WEIGHT, &["nowhere"]).expect("no thread");
+        let letters = Arc::clone(&letters.stores[0]);
+        rig.lane = rig.lane.with_dead_letters(Arc::clone(&letters));
         let reference = Reference::new(rules, rig.now);
         Self {
             rig,
             reference,
+            letters,
             on_the_way: VecDeque::new(),
             open: Vec::new(),
             over: Vec::new(),
@@ -314,6 +321,11 @@ impl Drive {
             assert_eq!(self.reference.event(id).fate, Fate::Delivered, "event {id}");
         }
         assert_eq!((self.rig.lane.audit(), self.rig.budget.used()), (0, 0));
+        let letters = self.letters.list();
+        let read = |l: &DeadLetter<u64>| (*l.event(), l.reason(), l.attempts());
+        let mut dead: Vec<_> = letters.iter().map(read).collect();
+        dead.sort_unstable_by_key(|(id, ..)| *id);
+        assert_eq!(dead, self.reference.dead(), "each died once");
     }
 
     /// The lane says what the reference says.

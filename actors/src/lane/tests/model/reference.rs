@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::*;
+use crate::dead_letters::DeadReason;
 use crate::ledger::{DropReason, FilterReason, RejectReason};
 
 /// Where one event is.
@@ -23,6 +24,8 @@ pub(super) struct Event {
     pub(super) fate: Fate,
     pub(super) batch: usize,
     pub(super) redriven: bool,
+    /// Requests that it was to travel in.
+    pub(super) attempts: u32,
     /// Since when attempts with it fail. Time spent held does not count.
     failing_since: Option<Instant>,
 }
@@ -190,6 +193,7 @@ impl Reference {
                 fate,
                 batch,
                 redriven,
+                attempts: 0,
                 failing_since: None,
             };
             if at >= self.events.len() {
@@ -216,6 +220,19 @@ impl Reference {
             *fates.entry(event.fate).or_default() += 1;
         }
         fates
+    }
+
+    /// The events that a provider refused or did not get in time: each with its reason and attempts.
+    pub(super) fn dead(&self) -> Vec<(u64, DeadReason, u32)> {
+        let dead = (0..).zip(&self.events).filter_map(|(id, event)| {
+            let reason = match event.fate {
+                Fate::Rejected(reason) => DeadReason::Rejected(reason),
+                Fate::Dropped(DropReason::Expired) => DeadReason::Expired,
+                _ => return None,
+            };
+            Some((id, reason, event.attempts))
+        });
+        dead.collect()
     }
 
     /// Every event that is in the lane, in order.

@@ -52,6 +52,9 @@ impl Reference {
         if request.failures > 0 {
             self.retries_once();
         }
+        for &id in ids {
+            self.event(id).attempts += 1;
+        }
         if self.phase != Phase::Closed {
             self.phase = Phase::HalfOpen;
         }
@@ -136,6 +139,9 @@ impl Reference {
         let request = &mut self.flights[at].1;
         request.events.clone_from(&sent);
         request.body = Some(encoded.body.clone());
+        for &id in &tail {
+            self.event(id).attempts -= 1;
+        }
         // what was cut off is as old as what it was cut from, and comes next
         if self.again.is_empty() && !self.was_marked(&tail) {
             self.untried.extend(tail);

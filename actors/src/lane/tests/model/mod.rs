@@ -123,6 +123,11 @@ fn answers() -> impl Strategy<Value = Answer> {
     ]
 }
 
+/// How many attempts in a row end: nearly always it is an outage.
+fn spells() -> impl Strategy<Value = Answer> {
+    prop_oneof![1 => answers(), 1 => Just(Answer::Retry(None))]
+}
+
 /// Milliseconds, up to hours.
 fn times() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -158,7 +163,7 @@ fn steps() -> impl Strategy<Value = Step> {
         16 => (which.clone(), fits()).prop_map(|(which, fit)| Step::Encode(which, fit)),
         60 => (which.clone(), fits(), answers())
             .prop_map(|(which, fit, answer)| Step::End(which, fit, answer)),
-        12 => (1usize..40, fits(), answers())
+        12 => (1usize..40, fits(), spells())
             .prop_map(|(n, fit, answer)| Step::Spell(n, fit, answer)),
         4 => (which, fits(), answers())
             .prop_map(|(which, fit, answer)| Step::Late(which, fit, answer)),
@@ -167,7 +172,7 @@ fn steps() -> impl Strategy<Value = Step> {
         24 => Just(Step::Due),
         2 => Just(Step::Pause(true)),
         14 => Just(Step::Pause(false)),
-        4 => Just(Step::SkipWaits),
+        8 => Just(Step::SkipWaits),
         1 => times().prop_map(Step::Drain),
         1 => drops().prop_map(Step::Close),
     ]

@@ -386,6 +386,9 @@ impl<E> Retry<'_, E> {
             if left < len {
                 // it works, and the rest is only this request's affair
                 self.state.breaker.succeeded();
+                if let Some(failing) = &mut self.state.failing {
+                    failing.retried_since = None;
+                }
             }
             request.body = None;
             return self.later(request, None, Cause::new("partly refused"));

@@ -114,6 +114,22 @@ fn a_success_of_others_does_not_give_a_failing_request_more_time() {
 }
 
 #[test]
+fn a_destination_that_takes_a_part_is_not_failing_for_what_waits_behind() {
+    let mut rig = Rig::new(3, options());
+    rig.offer(4);
+    let open = rig.start();
+    rig.answer(&open, retry());
+    let open = rig.start_in_time();
+    rig.later(BUDGET);
+    rig.answer(&open, Outcome::PerEvent(vec![Verdict::Delivered]));
+    assert_eq!(rig.ledger().dropped.get(DropReason::Expired), 2);
+    let behind = rig.start_in_time();
+    assert_eq!(behind.events, [3]);
+    rig.answer(&behind, retry());
+    assert_eq!(rig.ledger().pending, 1, "it failed once");
+}
+
+#[test]
 fn time_spent_held_is_no_part_of_the_retry_budget() {
     let mut rig = Rig::new(10, options());
     let start = rig.now;

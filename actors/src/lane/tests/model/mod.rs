@@ -123,6 +123,11 @@ fn answers() -> impl Strategy<Value = Answer> {
     ]
 }
 
+/// How many attempts in a row end: nearly always it is an outage.
+fn spells() -> impl Strategy<Value = Answer> {
+    prop_oneof![1 => answers(), 1 => Just(Answer::Retry(None))]
+}
+
 /// Milliseconds, up to hours.
 fn times() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -150,20 +155,24 @@ fn steps() -> impl Strategy<Value = Step> {
     let priority = prop_oneof![3 => Just(Priority::Normal), 1 => Just(Priority::High)];
     let which = 0usize..4;
     prop_oneof![
-        30 => prop::collection::vec(priority, 1..12).prop_map(Step::Offer),
-        3 => (1usize..8).prop_map(Step::Redrive),
-        2 => Just(Step::Arrive),
-        1 => drops().prop_map(Step::Lose),
-        30 => Just(Step::Start),
-        8 => (which.clone(), fits()).prop_map(|(which, fit)| Step::Encode(which, fit)),
-        30 => (which.clone(), fits(), answers()).prop_map(|(which, fit, answer)| Step::End(which, fit, answer)),
-        6 => (1usize..40, fits(), answers()).prop_map(|(n, fit, answer)| Step::Spell(n, fit, answer)),
-        2 => (which, fits(), answers()).prop_map(|(which, fit, answer)| Step::Late(which, fit, answer)),
-        3 => Just(Step::Crash),
-        8 => times().prop_map(Step::Wait),
-        12 => Just(Step::Due),
-        2 => any::<bool>().prop_map(Step::Pause),
-        2 => Just(Step::SkipWaits),
+        60 => prop::collection::vec(priority, 1..12).prop_map(Step::Offer),
+        6 => (1usize..8).prop_map(Step::Redrive),
+        4 => Just(Step::Arrive),
+        2 => drops().prop_map(Step::Lose),
+        60 => Just(Step::Start),
+        16 => (which.clone(), fits()).prop_map(|(which, fit)| Step::Encode(which, fit)),
+        60 => (which.clone(), fits(), answers())
+            .prop_map(|(which, fit, answer)| Step::End(which, fit, answer)),
+        12 => (1usize..40, fits(), spells())
+            .prop_map(|(n, fit, answer)| Step::Spell(n, fit, answer)),
+        4 => (which, fits(), answers())
+            .prop_map(|(which, fit, answer)| Step::Late(which, fit, answer)),
+        6 => Just(Step::Crash),
+        16 => times().prop_map(Step::Wait),
+        24 => Just(Step::Due),
+        2 => Just(Step::Pause(true)),
+        14 => Just(Step::Pause(false)),
+        8 => Just(Step::SkipWaits),
         1 => times().prop_map(Step::Drain),
         1 => drops().prop_map(Step::Close),
     ]
@@ -226,7 +235,7 @@ proptest! {
         rng_seed: RngSeed::Fixed(29),
         failure_persistence: None,
         max_shrink_iters: 20_000,
-        ..ProptestConfig::with_cases(400)
+        ..ProptestConfig::with_cases(200)
     })]
 
     /// Whatever happens, the lane and the reference agree about every event after every step, and once

@@ -1,13 +1,14 @@
 //! What a lane has to do, said as simply as possible: one state for each event, and short lists that are
 //! searched from the front. Nothing here is fast, and nothing is shared with the lane but its settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::*;
+use crate::dead_letters::DeadReason;
 use crate::ledger::{DropReason, FilterReason, RejectReason};
 
 /// Where one event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     /// Redriven, and not here yet.
     OnTheWay,
@@ -23,6 +24,8 @@ pub(super) struct Event {
     pub(super) fate: Fate,
     pub(super) batch: usize,
     pub(super) redriven: bool,
+    /// Requests that it was to travel in.
+    pub(super) attempts: u32,
     /// Since when attempts with it fail. Time spent held does not count.
     failing_since: Option<Instant>,
 }
@@ -76,6 +79,13 @@ impl Rules {
         2 * self.max_events.next_power_of_two().ilog2() + 8
     }
 
+    fn longest_wait(&self) -> Duration {
+        let asked = self.retry_after_cap * 5 / 4 + self.floor;
+        let own = self.options.backoff.cap().max(asked);
+        let token = self.options.retry_budget.interval;
+        own.max(token).max(self.probe())
+    }
+
     pub(super) fn probe(&self) -> Duration {
         self.options.hold_probe.max(Duration::from_millis(1))
     }
@@ -116,6 +126,8 @@ pub(super) struct Reference {
     pub(super) excused: usize,
     pub(super) paused: bool,
     pub(super) drain_by: Option<Instant>,
+    /// No wait is longer than this.
+    pub(super) longest_wait: Duration,
     pub(super) closed: Option<DropReason>,
 }
 
@@ -141,6 +153,7 @@ impl Reference {
             excused: 0,
             paused: false,
             drain_by: None,
+            longest_wait: rules.longest_wait(),
             closed: None,
         }
     }
@@ -180,6 +193,7 @@ impl Reference {
                 fate,
                 batch,
                 redriven,
+                attempts: 0,
                 failing_since: None,
             };
             if at >= self.events.len() {
@@ -197,6 +211,28 @@ impl Reference {
             self.set(ids, Fate::Pending);
             self.untried.extend(ids);
         }
+    }
+
+    /// How many events there are of each fate.
+    pub(super) fn fates(&self) -> HashMap<Fate, u64> {
+        let mut fates = HashMap::new();
+        for event in &self.events {
+            *fates.entry(event.fate).or_default() += 1;
+        }
+        fates
+    }
+
+    /// The events that a provider refused or did not get in time: each with its reason and attempts.
+    pub(super) fn dead(&self) -> Vec<(u64, DeadReason, u32)> {
+        let dead = (0..).zip(&self.events).filter_map(|(id, event)| {
+            let reason = match event.fate {
+                Fate::Rejected(reason) => DeadReason::Rejected(reason),
+                Fate::Dropped(DropReason::Expired) => DeadReason::Expired,
+                _ => return None,
+            };
+            Some((id, reason, event.attempts))
+        });
+        dead.collect()
     }
 
     /// Every event that is in the lane, in order.

@@ -25,6 +25,14 @@ impl Reference {
             assert!(self.present().starts_with(ids), "{ids:?} is no prefix");
         }
         let place = self.again.iter().position(|r| r.events == ids);
+        // a body has a place of its own, however many there are
+        let is_free = |other: &Request| {
+            other.not_before.is_none()
+                && other.failures == 0
+                && (other.body.is_some() || body.is_none())
+        };
+        let before = &self.again[..place.unwrap_or(self.again.len())];
+        assert!(!before.iter().any(is_free), "overtakes what need not wait");
         let request = if let Some(place) = place {
             let request = self.again.remove(place);
             let wait = request
@@ -43,6 +51,9 @@ impl Reference {
         assert_eq!(body, request.body.as_ref(), "a retry has the same body");
         if request.failures > 0 {
             self.retries_once();
+        }
+        for &id in ids {
+            self.event(id).attempts += 1;
         }
         if self.phase != Phase::Closed {
             self.phase = Phase::HalfOpen;
@@ -74,14 +85,12 @@ impl Reference {
     /// The lane says that nothing is due before `at`.
     #[track_caller]
     pub(super) fn waits(&self, at: Instant) {
-        let options = &self.rules.options;
         assert!(at > self.now && !self.paused && self.closed.is_none());
-        let asked = self.rules.retry_after_cap * 5 / 4 + self.rules.floor;
-        let own = options.backoff.cap().max(asked);
-        let longest = own
-            .max(self.rules.probe())
-            .max(options.retry_budget.interval);
-        assert!(at - self.now <= longest, "waits {:?}", at - self.now);
+        assert!(
+            at - self.now <= self.longest_wait,
+            "{:?} too long",
+            at - self.now
+        );
         self.is_right_to_rest();
     }
 
@@ -130,6 +139,9 @@ impl Reference {
         let request = &mut self.flights[at].1;
         request.events.clone_from(&sent);
         request.body = Some(encoded.body.clone());
+        for &id in &tail {
+            self.event(id).attempts -= 1;
+        }
         // what was cut off is as old as what it was cut from, and comes next
         if self.again.is_empty() && !self.was_marked(&tail) {
             self.untried.extend(tail);
@@ -186,7 +198,9 @@ impl Reference {
             return;
         }
         if request.events.len() < ids.len() {
+            // it works
             self.closes();
+            self.failing_since = None;
         }
         request.body = None;
         self.fails(request, None);
@@ -352,6 +366,7 @@ impl Reference {
 
     pub(super) fn drains(&mut self, deadline: Instant) {
         self.drain_by = Some(deadline);
+        self.longest_wait = self.after(Duration::MAX) - self.now;
         self.skips_waits();
     }
 

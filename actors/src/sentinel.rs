@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ledger::{DropReason, RefuseReason};
+use crate::ledger::RefuseReason;
 use crate::pulse::Alert;
 use crate::supervise::sleep_until;
 use crate::vitals::{Phase, Stage, Subject};
@@ -144,7 +144,7 @@ impl Sentinel {
 
     fn tell_losses<E: Send + Sync + 'static>(&mut self, subject: &Subject<'_, E>, now: Instant) {
         let ingress = &subject.stages.ingress;
-        let (refused, dropped) = (ingress.refused(), ingress.dropped());
+        let (refused, displaced) = (ingress.refused(), subject.stages.displaced());
         match self.full.say(refused.get(RefuseReason::Full), now) {
             Saying::Nothing => {}
             Saying::Lost(events) => tracing::warn!(events, "engine full; events refused"),
@@ -156,7 +156,7 @@ impl Sentinel {
                 tracing::warn!(events, "events larger than the engine's ceiling refused");
             }
         }
-        match self.displaced.say(dropped.get(DropReason::Overflow), now) {
+        match self.displaced.say(displaced, now) {
             Saying::Nothing => {}
             Saying::Lost(events) => tracing::warn!(events, "engine full; oldest events dropped"),
             Saying::Over(events) => tracing::info!(events, "no event displaced for a while"),

@@ -184,10 +184,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 self.filtered.add(reason, 1);
             }
             for reason in passed.dropped {
+                self.given_up.add(reason, 1);
                 if reason == DropReason::Overflow {
-                    self.ingress.outgrew();
-                } else {
-                    self.given_up.add(reason, 1);
+                    self.ingress.alert().losing();
                 }
             }
             let Intake {
@@ -264,6 +263,13 @@ impl<E: Send + Sync + 'static> Stages<E> {
             self.ingress.prod();
         }
         true
+    }
+
+    /// Events that were taken in and then given up for lack of room: in the ring, or because a hook made
+    /// them heavier than what was left.
+    pub(crate) fn displaced(&self) -> u64 {
+        let outgrown = self.given_up.snapshot().get(DropReason::Overflow);
+        self.ingress.dropped().get(DropReason::Overflow) + outgrown
     }
 
     /// When a batch closes.

@@ -146,12 +146,6 @@ impl<E> Ingress<E> {
         self.dropped.snapshot()
     }
 
-    /// Counts an event that a hook made too heavy for the room that was left.
-    pub(crate) fn outgrew(&self) {
-        self.dropped.add(DropReason::Overflow, 1);
-        self.alert.losing();
-    }
-
     /// Tells of what happens here without a look at it.
     pub(crate) fn alert(&self) -> &Alert {
         &self.alert

@@ -26,7 +26,7 @@ pub struct Redriven {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedriveError {
-    /// The engine was shut down, or is about to end. Its dead letters stay where they are.
+    /// The engine was shut down, is about to end, or stayed in another process. Its dead letters stay where they are.
     #[error("the engine is closed")]
     Closed,
 }
@@ -50,7 +50,8 @@ impl<E: Send + Sync + 'static> Stages<E> {
         let Some(dead) = &self.dead else {
             return Ok(result);
         };
-        if self.ingress.is_closed() {
+        // a child process must not even look: a thread that is gone may have held a lock
+        if self.is_forked() || self.ingress.is_closed() {
             return Err(RedriveError::Closed);
         }
         let mut closed = false;

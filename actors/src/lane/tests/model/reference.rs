@@ -24,7 +24,7 @@ pub(super) struct Event {
     pub(super) batch: usize,
     pub(super) redriven: bool,
     /// Since when attempts with it fail. Time spent held does not count.
-    failing_since: Option<Instant>,
+    pub(super) failing_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -126,7 +126,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`RedriveError::Closed`] once a shutdown was asked for; everything stays where it is.
+    /// [`RedriveError::Closed`] once a shutdown was asked for, and in a child process; everything stays
+    /// where it is.
     pub fn redrive(
         &self,
         wanted: impl FnMut(&DeadLetter) -> bool,

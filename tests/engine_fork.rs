@@ -16,8 +16,9 @@ use productgraph::correlation::{RequestId, SessionId};
 use productgraph::event::{EventId, Timestamp};
 use productgraph::providers::Memory;
 use productgraph::{
-    BoxFuture, Completion, DropReason, Encoded, Engine, Event, Events, HealthState, LaneState,
-    Limits, Outcome, Provider, RefuseReason, TrackError,
+    BoxFuture, Cause, Completion, DeadLetter, DeadLetterStats, DropReason, Encoded, Engine, Event,
+    Events, HealthState, LaneState, Limits, Outcome, Provider, RedriveError, RefuseReason,
+    RejectReason, TrackError,
 };
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -106,6 +107,7 @@ fn a_child_process_is_told_and_the_parent_goes_on() {
     a_child_is_refused_and_told_at_once_and_can_start_an_engine_of_its_own();
     a_child_that_only_asks_is_told_as_well();
     a_child_never_waits_whatever_the_threads_of_the_parent_held();
+    a_child_gets_no_dead_letters_and_never_waits_for_them();
     a_runtime_that_goes_on_in_the_child_sends_nothing_there();
     children_that_start_engines_make_ids_of_their_own();
 }
@@ -188,8 +190,8 @@ fn a_child_that_only_asks_is_told_as_well() {
     assert!(report.is_settled() && report.ledger.is_clean(), "{report}");
 }
 
-/// Delivers and keeps nothing: a process that grows is forked more and more slowly.
-struct Forgets(&'static str);
+/// Keeps nothing: a process that grows is forked more and more slowly.
+struct Forgets(&'static str, fn() -> Outcome);
 
 impl Provider<Event> for Forgets {
     fn name(&self) -> &'static str {
@@ -209,7 +211,18 @@ impl Provider<Event> for Forgets {
     }
 
     fn send<'a>(&'a self, _: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
-        Box::pin(std::future::ready(Outcome::Delivered))
+        Box::pin(std::future::ready((self.1)()))
+    }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered
+}
+
+fn refused() -> Outcome {
+    Outcome::Final {
+        reason: RejectReason::Invalid,
+        cause: Cause::new("refused"),
     }
 }
 
@@ -218,8 +231,8 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
     let engine = builder()
         .batch_size(3)
         .queue_capacity(64)
-        .provider(Forgets("one"))
-        .provider(Forgets("two"))
+        .provider(Forgets("one", delivered))
+        .provider(Forgets("two", delivered))
         .spawn()
         .expect("starts");
     let stop = AtomicBool::new(false);
@@ -254,6 +267,51 @@ fn a_child_never_waits_whatever_the_threads_of_the_parent_held() {
     });
     let report = engine.shutdown_blocking(BOUND);
     assert!(report.is_settled() && report.ledger.balances(), "{report}");
+}
+
+/// Forks while dead letters are kept, listed, counted, taken and put back.
+fn a_child_gets_no_dead_letters_and_never_waits_for_them() {
+    let engine = builder()
+        .batch_size(3)
+        .queue_capacity(64)
+        .provider(Forgets("refuses", refused))
+        .spawn()
+        .expect("starts");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let repeat = |work: fn(&Engine, usize)| {
+            let (engine, stop) = (&engine, &stop);
+            scope.spawn(move || {
+                let turns = (0..).take_while(|_| !stop.load(Ordering::SeqCst));
+                turns.for_each(|n| work(engine, n));
+            });
+        };
+        repeat(|engine, n| engine.handle().track(numbered(n)));
+        repeat(|engine, _| drop(engine.dead_letters()));
+        repeat(|engine, _| assert_eq!(engine.dead_letter_stats().hook_panics, 0));
+        repeat(|engine, n| {
+            let nth = |letter: &DeadLetter| letter.number() % 8 == n as u64 % 8;
+            drop(engine.take_dead_letters(nth));
+            engine.redrive(nth).expect("open");
+        });
+        // also when a round fails
+        let _stops = Stops(&stop);
+        while engine.dead_letter_stats().redriven == 0 {
+            std::thread::yield_now();
+        }
+        for round in 0..200 {
+            in_a_child(&format!("dead letters, round {round}"), || {
+                let unasked = |_: &DeadLetter| panic!("nothing to choose from");
+                assert_eq!(engine.dead_letters().len(), 0);
+                assert_eq!(engine.dead_letter_stats(), DeadLetterStats::default());
+                assert_eq!(engine.take_dead_letters(unasked).len(), 0);
+                assert_eq!(engine.redrive(unasked), Err(RedriveError::Closed));
+            });
+        }
+    });
+    let report = engine.shutdown_blocking(BOUND);
+    assert!(report.ledger.balances(), "{report}");
+    assert!(!engine.dead_letters().is_empty(), "the parent has them");
 }
 
 struct Stops<'a>(&'a AtomicBool);

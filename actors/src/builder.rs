@@ -60,6 +60,9 @@ pub enum SpawnError {
     DeadLetterHook(#[source] std::io::Error),
 }
 
+/// More places would be gigabytes of ring, whatever an event is.
+const MOST_PLACES: usize = 1 << 24;
+
 impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     pub(crate) fn new(weigh: fn(&E) -> usize) -> Self {
         Self {
@@ -86,11 +89,11 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         self
     }
 
-    /// Places in the ring between callers and the engine; default 8,192. Each takes the size of an
-    /// event, from the start.
+    /// Places in the ring between callers and the engine; default 8,192, at least one, and more than
+    /// 16,777,216 (2^24) is taken as that. Each takes the size of an event, from the start.
     #[must_use]
     pub fn queue_capacity(mut self, events: usize) -> Self {
-        self.queue_capacity = events.max(1);
+        self.queue_capacity = events.clamp(1, MOST_PLACES);
         self
     }
 
@@ -102,8 +105,8 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     }
 
     /// How important an event is, for [`Overflow::ByPriority`], at the engine or at a lane. Called at
-    /// most once for an event, on the thread that sends it; a panic in it counts as normal. Default:
-    /// all alike.
+    /// most once for an event, on the thread that sends it, and once more each time it is redriven, on
+    /// the thread that does; a panic in it counts as normal. Default: all alike.
     #[must_use]
     pub fn priority(mut self, priority: fn(&E) -> Priority) -> Self {
         self.priority = priority;
@@ -281,5 +284,21 @@ impl<E: 'static> fmt::Debug for PipelineBuilder<E> {
             .field("overflow", &self.overflow)
             .field("batch", &self.batch)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_has_one_place_at_least_and_no_more_than_can_be_had() {
+        let places = |asked| {
+            PipelineBuilder::<u64>::new(|_| 8)
+                .queue_capacity(asked)
+                .queue_capacity
+        };
+        let asked = [0, 5, 1 << 24, usize::MAX];
+        assert_eq!(asked.map(places), [1, 5, 1 << 24, 1 << 24]);
     }
 }

@@ -40,6 +40,9 @@ pub struct Pipeline<E: Send + Sync + 'static> {
 
 impl<E: Send + Sync + 'static> Pipeline<E> {
     /// Starts to describe a pipeline. `weigh` says how many bytes of memory an event holds.
+    ///
+    /// Zero is taken as one byte when an event is taken in. An event on which `weigh` panics cannot be
+    /// bounded: it is refused as too large.
     #[must_use]
     pub fn builder(weigh: fn(&E) -> usize) -> PipelineBuilder<E> {
         PipelineBuilder::new(weigh)

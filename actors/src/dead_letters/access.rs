@@ -32,25 +32,29 @@ impl<E: Clone + Send + Sync + 'static> PipelineBuilder<E> {
 
 impl<E: Send + Sync + 'static> Pipeline<E> {
     /// The dead letters that are kept now, newest last. Also after the end of the engine, until it is
-    /// dropped.
+    /// dropped. None in a child process: they are the parent's.
     pub fn dead_letters(&self) -> Vec<DeadLetter<E>> {
-        let dead = self.stages().dead.as_ref();
-        dead.map_or_else(Vec::new, DeadLetters::list)
+        self.dead().map_or_else(Vec::new, DeadLetters::list)
     }
 
-    /// What became of all dead letters so far.
+    /// What became of all dead letters so far. Zeros in a child process.
     pub fn dead_letter_stats(&self) -> DeadLetterStats {
-        let dead = self.stages().dead.as_ref();
+        let dead = self.dead();
         dead.map_or_else(DeadLetterStats::default, DeadLetters::stats)
     }
 
+    /// None in a child process as well: a thread that is gone may have held a store's lock.
+    fn dead(&self) -> Option<&DeadLetters<E>> {
+        self.stages().dead.as_ref().filter(|_| !self.is_forked())
+    }
+
     /// Takes the dead letters that `wanted` chooses out of the store, newest last. A panic in it takes
-    /// nothing and reaches the caller.
+    /// nothing and reaches the caller. Takes nothing in a child process.
     pub fn take_dead_letters(
         &self,
         wanted: impl FnMut(&DeadLetter<E>) -> bool,
     ) -> Vec<DeadLetter<E>> {
-        let Some(dead) = &self.stages().dead else {
+        let Some(dead) = self.dead() else {
             return Vec::new();
         };
         let chosen = dead.list().into_iter().filter(wanted);
@@ -70,7 +74,8 @@ impl<E: Send + Sync + 'static> Pipeline<E> {
     /// the newest first. A panic in `wanted` moves nothing and reaches the caller.
     ///
     /// # Errors
-    /// [`RedriveError::Closed`] once a shutdown was asked for; everything stays as it is.
+    /// [`RedriveError::Closed`] once a shutdown was asked for, and in a child process; everything stays
+    /// as it is.
     pub fn redrive(
         &self,
         wanted: impl FnMut(&DeadLetter<E>) -> bool,

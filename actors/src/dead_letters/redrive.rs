@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::letter::DeadLetter;
 use super::store::{Store, discard};
-use crate::budget::Charge;
+use crate::budget::{Budget, Charge};
+use crate::ingress::Priority;
 use crate::lane::Lane;
 use crate::request::{Batch, Sealed, Slice};
 use crate::stages::Stages;
@@ -26,7 +27,7 @@ pub struct Redriven {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedriveError {
-    /// The engine was shut down, or is about to end. Its dead letters stay where they are.
+    /// The engine was shut down, is about to end, or stayed in another process. Its dead letters stay where they are.
     #[error("the engine is closed")]
     Closed,
 }
@@ -34,8 +35,49 @@ pub enum RedriveError {
 /// Copies that are charged and ready to travel together.
 struct Load<E> {
     letters: Vec<DeadLetter<E>>,
-    events: Vec<E>,
+    events: Vec<(E, Priority)>,
     weight: usize,
+}
+
+/// Events of one priority on their way back.
+struct Part<E> {
+    events: Vec<E>,
+    attempts: Vec<u32>,
+    /// Where each of them stands among all.
+    places: Vec<u32>,
+    weight: usize,
+}
+
+impl<E> Default for Part<E> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            attempts: Vec::new(),
+            places: Vec::new(),
+            weight: 0,
+        }
+    }
+}
+
+impl<E> Part<E> {
+    fn push(&mut self, event: E, letter: &DeadLetter<E>, place: usize) {
+        self.events.push(event);
+        self.attempts.push(letter.attempts());
+        self.weight += letter.weight();
+        // it fits: a batch holds fewer
+        self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
+    }
+
+    /// A batch of its own, so that giving it up frees its memory; one slice for each run of events that
+    /// were tried equally often.
+    fn slices(self, number: u64, now: Instant, budget: &Arc<Budget>) -> Vec<Slice<E>> {
+        if self.events.is_empty() {
+            return Vec::new();
+        }
+        let charge = Charge::adopt(budget, self.weight);
+        let batch = Batch::new(number, self.events, now, charge).placed(self.places);
+        slices(&Arc::new(batch), &self.attempts)
+    }
 }
 
 impl<E: Send + Sync + 'static> Stages<E> {
@@ -50,7 +92,8 @@ impl<E: Send + Sync + 'static> Stages<E> {
         let Some(dead) = &self.dead else {
             return Ok(result);
         };
-        if self.ingress.is_closed() {
+        // a child process must not even look: a thread that is gone may have held a lock
+        if self.is_forked() || self.ingress.is_closed() {
             return Err(RedriveError::Closed);
         }
         let mut closed = false;
@@ -119,7 +162,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
             match (store.copy_of(letter), letters.next()) {
                 (Some(event), Some(letter)) => {
                     load.weight += weight;
-                    load.events.push(event);
+                    // the application's code: nothing is locked here
+                    let priority = self.ingress.priority_of(&event);
+                    load.events.push((event, priority));
                     load.letters.push(letter);
                 }
                 _ => budget.release(weight),
@@ -148,26 +193,31 @@ impl<E: Send + Sync + 'static> Stages<E> {
         let admitted = self.readmit(|number| {
             removed = store.claim(&numbers);
             let claimed: HashSet<u64> = removed.iter().map(DeadLetter::number).collect();
-            let (mut batch, mut attempts) = (Vec::new(), Vec::new());
-            for (letter, event) in letters.iter().zip(events.take().into_iter().flatten()) {
-                if claimed.contains(&letter.number()) {
-                    moving += letter.weight();
-                    attempts.push(letter.attempts());
-                    batch.push(event);
-                } else {
+            let (mut normal, mut high) = (Part::default(), Part::default());
+            let events = events.take().into_iter().flatten();
+            for (place, (letter, (event, priority))) in letters.iter().zip(events).enumerate() {
+                if !claimed.contains(&letter.number()) {
                     unused.push(event);
+                    continue;
+                }
+                moved += 1;
+                moving += letter.weight();
+                match priority {
+                    Priority::Normal => normal.push(event, letter, place),
+                    Priority::High => high.push(event, letter, place),
                 }
             }
-            if batch.is_empty() {
+            if moved == 0 {
                 return None;
             }
-            moved = batch.len() as u64;
             lane.expect_back(moved, moving);
-            let charge = Charge::adopt(&budget, moving);
-            let batch = Arc::new(Batch::new(number, batch, Instant::now(), charge));
+            let now = Instant::now();
+            let mut slices = normal.slices(number, now, &budget);
+            let urgent = high.slices(number, now, &budget).into_iter();
+            slices.extend(urgent.map(Slice::urgent));
             Some(Sealed {
                 number,
-                slices: slices(&batch, &attempts),
+                slices,
                 only: Some(index),
             })
         });

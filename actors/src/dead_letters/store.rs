@@ -172,7 +172,7 @@ impl<E> Store<E> {
 
     /// A copy of `event` and its weight; none if making either panicked.
     fn copied(&self, event: &E) -> Option<(E, usize)> {
-        guarded(|| ((self.copy)(event), (self.weigh)(event)))
+        guarded(|| ((self.copy)(event), (self.weigh)(event).max(1)))
     }
 
     /// A copy of the event of `letter`; none if making it panicked.

@@ -81,7 +81,7 @@ impl<E> Ingress<E> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(RefuseReason::Closed);
         }
-        let weight = (self.weigh)(event);
+        let weight = self.weight_of(event).ok_or(RefuseReason::TooLarge)?;
         let priority = self.priority_of(event);
         let limit = self
             .overflow
@@ -96,8 +96,21 @@ impl<E> Ingress<E> {
         }
     }
 
+    /// None if the weigher panics, which must not take the caller along. Never zero: the ceiling would
+    /// bound nothing.
+    fn weight_of(&self, event: &E) -> Option<usize> {
+        let weigh = AssertUnwindSafe(|| (self.weigh)(event));
+        match catch_unwind(weigh) {
+            Ok(weight) => Some(weight.max(1)),
+            Err(panic) => {
+                discard_panic(panic);
+                None
+            }
+        }
+    }
+
     /// A priority function that panics must not take the caller along.
-    fn priority_of(&self, event: &E) -> Priority {
+    pub(crate) fn priority_of(&self, event: &E) -> Priority {
         let Some(priority) = self.priority else {
             return Priority::Normal;
         };

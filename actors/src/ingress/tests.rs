@@ -7,7 +7,7 @@ mod waiting;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::{Ingress, IngressOptions, Overflow, Park, Priority, Refused};
 use crate::budget::Charge;
@@ -319,6 +319,37 @@ fn a_push_wakes_an_idle_consumer_once() {
     ingress.try_push((1, false)).unwrap();
     assert!(is_woken(&ingress));
     assert!(!is_woken(&ingress), "only the first push pays for a wake");
+}
+
+#[test]
+fn an_event_that_weighs_nothing_counts_as_one_byte() {
+    let ingress = plain(8, 2);
+    ingress.try_push((0, false)).unwrap();
+    ingress.try_push((0, false)).unwrap();
+    let third = ingress.try_push((0, false));
+    assert_eq!(reason(third), Some(RefuseReason::Full));
+    assert_eq!(settle(&ingress), [1, 1]);
+    assert_accounts(&ingress, 3);
+}
+
+#[test]
+fn an_event_that_nobody_can_weigh_is_refused_as_too_large_and_the_caller_goes_on() {
+    let mut options = options(8, 100, Overflow::DropOldest);
+    options.weigh = |&(weight, _)| {
+        assert_ne!(weight, 13, "panic of the script");
+        weight
+    };
+    let ingress = Ingress::new(&options);
+    ingress.try_push((1, false)).unwrap();
+    let refused = ingress.try_push((13, false)).unwrap_err();
+    assert_eq!(refused.event, (13, false), "it is given back");
+    assert_eq!(refused.reason, RefuseReason::TooLarge);
+    let waits = pin!(ingress.push_wait((13, false)));
+    let polled = waits.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(_))), "{polled:?}");
+    assert_eq!(ingress.refused().get(RefuseReason::TooLarge), 2);
+    assert_eq!(settle(&ingress), [1]);
+    assert_accounts(&ingress, 3);
 }
 
 #[test]

@@ -127,8 +127,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
         let limits = provider.limits();
         let breaker = Breaker::new(options.breaker_threshold, limits.max_events.get());
         let tokens = Tokens::new(options.retry_budget);
+        let retry_for = options.backoff.budget();
+        let state = State::new(limits.max_bytes.get(), breaker, tokens, retry_for);
         Self {
-            state: Mutex::new(State::new(limits.max_bytes.get(), breaker, tokens)),
+            state: Mutex::new(state),
             name: provider.name().to_owned(),
             limits,
             provider: Some(Arc::from(provider)),

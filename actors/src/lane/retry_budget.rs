@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::backoff::FOREVER;
 
 /// How many retries one lane may make. Each retry takes a token; without one it waits, and nothing is
-/// given up for that.
+/// given up for that: at the end of a batch's elapsed budget its last retry goes without a token.
 ///
 /// The backoff paces one request that keeps failing, and the breaker a destination that fails always.
 /// This limits what is left: a destination that fails now and then, often enough that retries would

@@ -6,6 +6,7 @@ use super::attempt::{Attempt, Flight, Next};
 use super::breaker::Admission;
 use super::request::Request;
 use super::state::State;
+use crate::request::Slice;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +85,21 @@ impl<E> State<E> {
         }
         // the deadline of a drain bounds its retries already
         let needs_token = request.failures > 0 && self.excused == 0 && self.drain_by.is_none();
-        let at = self.tokens.ready_at(now);
-        (needs_token && at > now).then_some((at, true))
+        let ready = self.tokens.ready_at(now);
+        if !needs_token || ready <= now {
+            return None;
+        }
+        // without a token, but in time: should it fail, what has spent its budget is given up
+        let at = self.spent_at(request).map_or(ready, |end| ready.min(end));
+        (at > now).then_some((at, true))
+    }
+
+    /// When the first batch of a request that failed has spent its time.
+    fn spent_at(&self, request: &Request<E>) -> Option<Instant> {
+        let lane = || self.failing.as_ref()?.retried_since;
+        let since = request.failing_since.or_else(lane);
+        let oldest = request.slices.iter().map(Slice::since).min()?;
+        Some(since.map_or(oldest, |since| oldest.max(since)) + self.retry_for)
     }
 
     fn start(&mut self, mut request: Request<E>, now: Instant) -> Next<E> {

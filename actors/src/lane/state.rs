@@ -67,6 +67,8 @@ pub(super) struct State<E> {
     pub(super) size: LearnedSize,
     pub(super) breaker: Breaker,
     pub(super) tokens: Tokens,
+    /// How long a batch may fail: a token is waited for no longer.
+    pub(super) retry_for: Duration,
     /// Retries that may go without a token: those whose wait was skipped.
     pub(super) excused: usize,
     pub(super) failing: Option<Failing>,
@@ -88,7 +90,12 @@ pub(super) struct State<E> {
 }
 
 impl<E> State<E> {
-    pub(super) fn new(max_body: usize, breaker: Breaker, tokens: Tokens) -> Self {
+    pub(super) fn new(
+        max_body: usize,
+        breaker: Breaker,
+        tokens: Tokens,
+        retry_for: Duration,
+    ) -> Self {
         Self {
             fresh: Fresh::default(),
             again: VecDeque::new(),
@@ -98,6 +105,7 @@ impl<E> State<E> {
             size: LearnedSize::new(max_body),
             breaker,
             tokens,
+            retry_for,
             excused: 0,
             failing: None,
             last_success: None,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::batch::BatchLimits;
-use crate::ingress::{Ingress, IngressOptions, Overflow};
+use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
 use crate::lane::{Ended, Lane, LaneOptions, Next};
 use crate::ledger::{DropReason, Ledger, RejectReason};
 use crate::provider::{BoxFuture, Encoded, Limits, Outcome, Provider, Verdict};
@@ -64,13 +64,23 @@ struct Rig {
 
 impl Rig {
     fn new(lanes: usize, limits: DeadLetterLimits, max_bytes: usize) -> Self {
+        Self::with(lanes, limits, max_bytes, LaneOptions::default(), None)
+    }
+
+    fn with(
+        lanes: usize,
+        limits: DeadLetterLimits,
+        max_bytes: usize,
+        lane_options: LaneOptions,
+        priority: Option<fn(&Item) -> Priority>,
+    ) -> Self {
         let names: Vec<_> = (0..lanes).map(|n| format!("lane-{n}")).collect();
         let ingress = Ingress::new(&IngressOptions {
             capacity: 1024,
             max_bytes,
             overflow: Overflow::DropNewest,
             weigh: |_| WEIGHT,
-            priority: None,
+            priority,
         });
         let names_ref: Vec<_> = names.iter().map(String::as_str).collect();
         let options = Options {
@@ -81,7 +91,7 @@ impl Rig {
         let share = (max_bytes - max_bytes / 8) / lanes;
         let lane = |(name, store): (&String, &Arc<Store<Item>>)| {
             let provider = Box::new(Nowhere(name.clone()));
-            Lane::new(provider, LaneOptions::default(), share).with_dead_letters(Arc::clone(store))
+            Lane::new(provider, lane_options, share).with_dead_letters(Arc::clone(store))
         };
         let lanes = names.iter().zip(&dead.stores).map(lane).collect();
         let batch = BatchLimits::new(3, Duration::ZERO);

@@ -203,6 +203,48 @@ fn letters_that_somebody_else_took_meanwhile_are_neither_moved_nor_left() {
 }
 
 #[test]
+fn redriven_events_keep_their_order_and_outlive_others_as_their_priority_says() {
+    // 28 events for the lane
+    let mut options = LaneOptions::default();
+    options.overflow = Overflow::ByPriority;
+    let priority: fn(&Item) -> Priority = |item| match item.0 {
+        1 | 4 => Priority::High,
+        2 => panic!("panic of the script"),
+        _ => Priority::Normal,
+    };
+    let limits = DeadLetterLimits::default();
+    let rig = || {
+        let mut rig = Rig::with(2, limits, 64 * WEIGHT, options, Some(priority));
+        rig.push(6);
+        rig.settle();
+        while !rig.refuse(0).is_empty() {}
+        while !rig.deliver(1).is_empty() {}
+        assert_eq!(rig.redrive(), Redriven { moved: 6, left: 0 });
+        rig.check();
+        rig.settle();
+        rig
+    };
+    assert_eq!(rig().deliver(0), [0, 1, 2, 3, 4, 5]);
+
+    let mut rig = rig();
+    for _ in 0..20 {
+        rig.push(2);
+        rig.settle();
+        while !rig.deliver(1).is_empty() {}
+    }
+    let ledger = rig.check();
+    assert!(ledger.providers[0].dropped.get(DropReason::Overflow) > 4);
+    let delivered: Vec<u64> = std::iter::from_fn(|| Some(rig.deliver(0)))
+        .take_while(|items| !items.is_empty())
+        .flatten()
+        .collect();
+    assert_eq!(delivered[..2], [1, 4], "{delivered:?}");
+    assert!(delivered[2..].iter().all(|id| *id > 5), "{delivered:?}");
+    rig.check();
+    assert_eq!(rig.stages.ingress.budget().used(), 0);
+}
+
+#[test]
 fn a_choice_that_panics_moves_nothing() {
     let mut rig = Rig::new(1, DeadLetterLimits::default(), 1 << 20);
     rig.push(3);

@@ -188,12 +188,14 @@ fn a_hold_with_a_budget_gives_up_each_batch_at_its_own_time() {
     }
 }
 
-/// A lane whose requests fail every other time: never often enough in a row for the breaker.
+/// A lane whose requests fail every other time: never often enough in a row for the breaker. They have
+/// more time than they need, so that none goes without a token because its time is spent.
 fn flaky(concurrency: usize) -> Rig {
     Rig::new(
         1,
         LaneOptions {
             concurrency,
+            backoff: Backoff::new(SECOND / 2, CAP, 24 * 3600 * SECOND).expect("valid"),
             ..options()
         },
     )
@@ -268,6 +270,47 @@ fn a_retry_without_a_token_waits_exactly_until_there_is_one() {
         let open = rig.start_in_time();
         rig.answer(&open, retry());
         assert!(rig.waits() <= Some(5 * SECOND), "a drain has no time");
+    }
+}
+
+#[test]
+fn a_token_is_waited_for_no_longer_than_the_elapsed_budget_of_a_batch() {
+    let scarce = RetryBudget::default()
+        .with_per_success(0.0)
+        .with_capacity(0)
+        .with_interval(3600 * SECOND);
+    for concurrency in [1, 2] {
+        for outcome in [Outcome::Delivered, retry()] {
+            let mut rig = Rig::new(
+                10,
+                LaneOptions {
+                    retry_budget: scarce,
+                    concurrency,
+                    ..options()
+                },
+            );
+            let start = rig.now;
+            rig.offer(10);
+            let open = rig.start();
+            rig.answer(&open, retry());
+            let open = rig.start_in_time();
+            rig.answer(&open, retry());
+            rig.later(rig.waits().expect("the backoff comes first"));
+            assert!(rig.lane.status(rig.now).waits_for_budget);
+            assert_eq!(rig.waits(), Some(start + BUDGET - rig.now));
+            let open = rig.start_in_time();
+            assert_eq!((rig.now, open.events.len()), (start + BUDGET, 10));
+            rig.answer(&open, outcome.clone());
+            let ledger = rig.ledger();
+            let expired = ledger.dropped.get(DropReason::Expired);
+            match outcome {
+                Outcome::Delivered => assert_eq!((ledger.delivered, expired), (10, 0)),
+                _ => assert_eq!((ledger.delivered, expired), (0, 10)),
+            }
+            rig.offer(5);
+            let open = rig.start_in_time();
+            assert_eq!((rig.now, open.events.len()), (start + BUDGET, 5));
+        }
     }
 }
 

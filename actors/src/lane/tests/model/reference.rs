@@ -27,7 +27,7 @@ pub(super) struct Event {
     /// Requests that it was to travel in.
     pub(super) attempts: u32,
     /// Since when attempts with it fail. Time spent held does not count.
-    failing_since: Option<Instant>,
+    pub(super) failing_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]

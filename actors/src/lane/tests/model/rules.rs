@@ -50,7 +50,7 @@ impl Reference {
         };
         assert_eq!(body, request.body.as_ref(), "a retry has the same body");
         if request.failures > 0 {
-            self.retries_once();
+            self.retries_once(self.is_last_try(&request));
         }
         for &id in ids {
             self.event(id).attempts += 1;
@@ -68,12 +68,23 @@ impl Reference {
         ));
     }
 
+    /// Should it fail, something in it is given up: that waits for no token.
+    fn is_last_try(&self, request: &Request) -> bool {
+        let budget = self.rules.options.backoff.budget();
+        request.events.iter().any(|&id| {
+            let event = &self.events[usize::try_from(id).expect("few")];
+            let came = self.batches[event.batch].since;
+            let since = event.failing_since.or(self.failing_since);
+            self.now >= since.map_or(came, |since| came.max(since)) + budget
+        })
+    }
+
     /// Retries without an excuse are a share of what is taken, some for the time, and some saved up.
-    fn retries_once(&mut self) {
+    fn retries_once(&mut self, is_last: bool) {
         let budget = self.rules.options.retry_budget;
         if self.excused > 0 {
             self.excused -= 1;
-        } else if self.drain_by.is_none() && !budget.interval.is_zero() {
+        } else if !is_last && self.drain_by.is_none() && !budget.interval.is_zero() {
             self.retries += 1;
             let elapsed = (self.now - self.start).as_secs_f64() / budget.interval.as_secs_f64();
             let earned = budget.per_success * f64::from(self.successes);

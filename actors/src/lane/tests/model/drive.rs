@@ -128,7 +128,7 @@ impl Drive {
         let panics = HookPanics::new();
         let sifted = self.rig.lane.sift(sealed.number, &sealed.slices, &panics);
         let filters = self.rig.lane.has_filter();
-        let ids = sealed.slices.iter().flat_map(|slice| slice.events());
+        let ids = sealed.slices.iter().flat_map(crate::request::Slice::events);
         let mut kept = Vec::new();
         for &id in ids {
             match look(id) {

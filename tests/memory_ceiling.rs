@@ -7,13 +7,17 @@
 mod engine_support;
 mod sink;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine_support::{account, assert_final, millis};
 use peak_alloc::PeakAlloc;
 use productgraph::providers::ProductGraph;
-use productgraph::{Engine, EngineBuilder, Event, Overflow, RefuseReason};
+use productgraph::{
+    BoxFuture, Cause, Encoded, Engine, EngineBuilder, Event, Events, Limits, Outcome, Overflow,
+    Provider, RefuseReason, RejectReason, RetryBudget,
+};
 use sink::{Manner, Sink};
 
 #[global_allocator]
@@ -23,8 +27,15 @@ static HEAP: PeakAlloc = PeakAlloc;
 static TURN: Mutex<()> = Mutex::new(());
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
+/// Dead letters that are kept, without being told to.
+const LETTERS: usize = 1 << 20;
 /// Batch bookkeeping, tasks, clients and their connections.
 const FIXED: usize = 1 << 20;
+
+/// The heap before there was an engine.
+static EMPTY: OnceLock<usize> = OnceLock::new();
+/// What is made once for a process, by the first engine.
+const ONCE: usize = 512 << 10;
 
 fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,6 +51,10 @@ struct Memory {
     body: usize,
     concurrency: usize,
     shared: bool,
+    /// The longest text of a click.
+    text: usize,
+    /// Dead letters are told to a hook, which keeps the first one for as long as it is measured.
+    told: bool,
 }
 
 /// What an engine and its providers do when nobody tells them anything.
@@ -51,6 +66,8 @@ const DEFAULTS: Memory = Memory {
     body: 1_000_000,
     concurrency: 1,
     shared: false,
+    text: 1_500,
+    told: false,
 };
 
 /// Less of everything, so that each part shows.
@@ -72,9 +89,16 @@ impl Memory {
         rings * self.places * (size_of::<Event>() + 16)
     }
 
+    /// Copies of what died: in the stores, on the way to the hook, and in it.
+    fn letters(self) -> usize {
+        let in_the_hook = self.text + 2 * size_of::<Event>();
+        LETTERS + if self.told { LETTERS + in_the_hook } else { 0 }
+    }
+
     /// What ARCHITECTURE.md says the engine allocates at most.
     fn bound(self) -> usize {
-        self.ceiling + self.rings() + self.lanes * self.concurrency * self.body + FIXED
+        let bodies = self.lanes * self.concurrency * self.body;
+        self.ceiling + self.rings() + bodies + self.letters() + FIXED
     }
 
     fn builder(self) -> EngineBuilder {
@@ -86,15 +110,16 @@ impl Memory {
             .shared_budget(self.shared)
             .retry(millis(5), millis(20), Duration::from_secs(600))
             .expect("a policy that works")
+            .retry_budget(RetryBudget::unlimited())
     }
 }
 
 /// Mostly clicks with some text, and now and then an error; none owns more than it is weighed for.
-fn event(n: usize) -> Event {
+fn event(n: usize, longest: usize) -> Event {
     if n % 10 == 9 {
         return Event::error("CardError", "declined").stack("s".repeat(n % 3_000));
     }
-    Event::custom("numbered").with("text", "x".repeat(n * 7 % 1_500))
+    Event::custom("numbered").with("text", "x".repeat(n * 707 % longest))
 }
 
 /// What was measured.
@@ -108,19 +133,35 @@ struct Measured {
 
 /// Offers at least ten times the ceiling, and goes on until `enough`.
 fn abuse(memory: Memory, sinks: &[Sink], enough: impl Fn(&Engine) -> bool) -> Measured {
-    let before = HEAP.current_usage();
-    HEAP.reset_peak_usage();
+    let before = settled_heap();
     let mut builder = memory.builder();
     for (sink, name) in sinks.iter().zip(NAMES) {
         let provider = ProductGraph::new(sink.endpoint()).name(name);
         builder = builder.provider(provider.max_batch_bytes(memory.body));
     }
+    flood(memory, before, builder, enough)
+}
+
+/// What is allocated once no engine of before holds anything.
+fn settled_heap() -> usize {
+    let empty = *EMPTY.get_or_init(|| HEAP.current_usage());
+    until(|| HEAP.current_usage() < empty + ONCE);
+    HEAP.reset_peak_usage();
+    HEAP.current_usage()
+}
+
+fn flood(
+    memory: Memory,
+    before: usize,
+    builder: EngineBuilder,
+    enough: impl Fn(&Engine) -> bool,
+) -> Measured {
     let engine = builder.project("shop").spawn().expect("it starts");
     let handle = engine.handle();
     let (mut offered, mut n, mut accepted) = (0, 0, 0);
     while offered < 10 * memory.ceiling || !enough(&engine) {
         for _ in 0..64 {
-            let event = event(n);
+            let event = event(n, memory.text);
             offered += event.weight();
             n += 1;
             accepted += u64::from(handle.try_track(event).is_ok());
@@ -165,7 +206,9 @@ fn check(what: &str, measured: &Measured) {
     assert!(*peak <= bound, "{what}: {peak} bytes, at most {bound}");
     // a flood that fills nothing proves nothing
     let filled = memory.rings()
-        + if memory.shared {
+        + if memory.told {
+            memory.letters() * 3 / 4
+        } else if memory.shared {
             memory.ceiling * 3 / 4
         } else {
             memory.ceiling / 4
@@ -183,7 +226,9 @@ fn check(what: &str, measured: &Measured) {
     for name in &NAMES[..memory.lanes] {
         let account = account(&report.ledger, name);
         assert_eq!(account.delivered, 0, "{report}");
-        assert_eq!(account.dropped.total(), *accepted, "{report}");
+        let rejected = account.rejected.total();
+        assert_eq!(account.dropped.total() + rejected, *accepted, "{report}");
+        assert_eq!(rejected > 0, memory.told, "{report}");
     }
     // attempts that were just being encoded end a little later
     until(|| engine.stats().bytes_held == 0);
@@ -280,6 +325,64 @@ fn bodies_of_several_requests_at_a_time_cost_no_more_than_is_stated() {
         shared: true,
         ..SMALL
     });
+}
+
+/// Refuses everything for good.
+struct Refuses(&'static str);
+
+impl Provider<Event> for Refuses {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::new(50, 1 << 20)
+    }
+
+    fn encode(&self, events: &Events<'_, Event>, _: usize) -> Encoded {
+        Encoded {
+            body: Bytes::from_static(b"body"),
+            consumed: events.len(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn send<'a>(&'a self, _: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
+        Box::pin(std::future::ready(Outcome::Final {
+            reason: RejectReason::Invalid,
+            cause: Cause::new("refused"),
+        }))
+    }
+}
+
+#[test]
+fn dead_letters_cost_no_more_than_is_stated_while_their_hook_is_stuck() {
+    let _turn = turn();
+    let memory = Memory {
+        // copies of one event share its texts
+        lanes: 1,
+        told: true,
+        text: 16_000,
+        // little beside the dead letters, and bodies that are no memory
+        ceiling: 512 << 10,
+        body: 0,
+        ..SMALL
+    };
+    let before = settled_heap();
+    // ends when the test does
+    let (stuck, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let builder = memory.builder().on_dead_letter(move |_| {
+        let wait = wait.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = wait.recv();
+    });
+    let builder = builder.provider(Refuses(NAMES[0]));
+    let measured = flood(memory, before, builder, |engine| {
+        let letters = engine.dead_letter_stats();
+        letters.evicted > letters.kept && letters.hook_missed > letters.kept
+    });
+    check("refused, with a stuck hook", &measured);
+    drop(stuck);
 }
 
 #[test]

@@ -205,8 +205,10 @@ fn letters_that_somebody_else_took_meanwhile_are_neither_moved_nor_left() {
 #[test]
 fn redriven_events_keep_their_order_and_outlive_others_as_their_priority_says() {
     // 28 events for the lane
-    let mut options = LaneOptions::default();
-    options.overflow = Overflow::ByPriority;
+    let options = LaneOptions {
+        overflow: Overflow::ByPriority,
+        ..LaneOptions::default()
+    };
     let priority: fn(&Item) -> Priority = |item| match item.0 {
         1 | 4 => Priority::High,
         2 => panic!("panic of the script"),

@@ -60,7 +60,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A policy that doubles from `base` up to `cap` and gives up `budget` after the first failure.
+    /// A policy that doubles from `base` up to `cap` and gives up what has failed for `budget`.
     ///
     /// The floor of a wait is a tenth of `base`. Anything longer than a hundred years is taken as that.
     ///

@@ -89,7 +89,8 @@ impl<E> Screen<E> {
     fn judge(&self, event: E) -> Screened<(E, usize)> {
         let hook = || match (self.judge)(event) {
             Screened::Keep(event) => {
-                let weight = (self.weigh)(&event);
+                // as at the ring: what weighs nothing would make the ceiling void
+                let weight = (self.weigh)(&event).max(1);
                 Screened::Keep((event, weight))
             }
             Screened::Filter(reason) => Screened::Filter(reason),

@@ -90,8 +90,8 @@ pub struct Config {
     /// Where the doubling ends. Default 30 s, at least the base, up to 1 h.
     #[serde(deserialize_with = "file::duration")]
     pub retry_max: Duration,
-    /// Time after its first failure at which a batch is given up. Default 5 min, at least the base,
-    /// up to 24 h.
+    /// How long a batch is tried, from the start of the run of failures or from when it came, whichever
+    /// is later. Default 5 min, at least the base, up to 24 h.
     #[serde(deserialize_with = "file::duration")]
     pub retry_budget: Duration,
     /// Failed attempts in a row after which a lane sends one request at a time until the destination works

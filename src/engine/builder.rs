@@ -230,8 +230,10 @@ impl EngineBuilder {
         self
     }
 
-    /// Retries: the first wait is at most `base`, doubling up to `cap`; a batch is given up `budget`
-    /// after its first failure. Default 500 ms, 30 s, 5 min.
+    /// Retries: the first wait is at most `base`, doubling up to `cap`; a batch is given up once it has
+    /// failed for `budget`, counted from the start of the run of failures or from when the batch came,
+    /// whichever is later. Default 500 ms, 30 s, 5 min. This is time; how many retries there are beside
+    /// what is delivered is the [`retry_budget`](Self::retry_budget).
     ///
     /// # Errors
     ///

@@ -69,6 +69,33 @@ async fn a_failing_destination_does_not_outlast_the_retry_budget() {
     assert!(lost.contains("status 503"), "{lost}");
 }
 
+/// The fields of each line that tells of the breaker: what `log::said_of` takes for a part of the outage.
+fn openings(name: &str) -> Vec<String> {
+    let mut lines = log::fields_of(name);
+    lines.retain(|line| line.contains("failed_attempts=") && line.contains("next_attempt_in="));
+    lines
+}
+
+#[tokio::test]
+async fn five_failures_in_a_row_are_told_of_once_however_many_follow() {
+    let name = "five_failures_in_a_row_are_told_of_once_however_many_follow";
+    let mut stage = Stage::direct(name);
+    let failure = Fault::status(503);
+    stage.store.faults().set_standing(failure, When::Always);
+    stage.gets_into_trouble("status", LaneState::Retrying).await;
+    // a line of the flusher comes before its next attempt begins
+    failed(&stage, 12).await;
+    let opened = openings(name);
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    assert!(opened[0].contains("failed_attempts=5"), "{opened:?}");
+    assert!(opened[0].contains("status 503"), "{opened:?}");
+    stage.store.faults().clear();
+    let said = [log::FAILS, log::WORKS_AGAIN];
+    stage.recovers(Times::Once, &said).await;
+    assert_eq!(openings(name), opened);
+    assert_eq!(log::fields_of(name).len(), 3);
+}
+
 /// How long a destination is left alone that asks for it with its first answer.
 async fn asked_to_wait(name: &'static str, retry_after: RetryAfter) -> Duration {
     let store = collector();

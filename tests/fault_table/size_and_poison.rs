@@ -1,13 +1,17 @@
 //! Events that a destination will never take, alone or together.
 
-use productgraph::{LaneState, RejectReason};
+use productgraph::{Backoff, DropReason, LaneState, RejectReason};
 use productgraph_collector::{Fault, When};
 
-use crate::engine_support::faulty::EVENTS;
-use crate::engine_support::{assert_holds_once, id_of, ids_of, in_time, log, numbered};
+use crate::engine_support::faulty::{EVENTS, hasty};
+use crate::engine_support::{
+    account, assert_holds_once, collector, id_of, ids_of, in_time, log, millis, numbered, provider,
+};
 use crate::stage::{Losses, Stage, Times};
 
 const FEW: &[&str] = &[log::REJECTED];
+const REFUSES: &str =
+    "ERROR destination refuses every request; breaker open, one attempt at a time";
 
 /// The ids of `all` events without these.
 fn without(all: usize, bad: &[usize]) -> Vec<String> {
@@ -61,6 +65,49 @@ async fn a_400_to_everything() {
     stage.track(EVENTS);
     let ids = &ids_of(0..8 + EVENTS)[8..];
     stage.settles(ids, Times::Once, &losses, FEW).await;
+}
+
+#[tokio::test]
+async fn a_400_to_five_hundred_events() {
+    const ALL: u64 = 500;
+    let name = "a_400_to_five_hundred_events";
+    let store = collector();
+    let mut lane = hasty();
+    lane.backoff = Backoff::new(millis(5), millis(20), millis(100)).expect("it works");
+    let faulty = provider(&store, name);
+    let mut stage = Stage::of(name, faulty, store, lane, |builder| builder);
+    let refusal = Fault::status(400);
+    stage.store.faults().set_standing(refusal, When::Always);
+    stage.track(500);
+    stage.sends_to_the_sound_one().await;
+    let report = in_time(stage.engine.flush(crate::engine_support::BOUND)).await;
+    assert!(report.is_settled() && report.ledger.balances(), "{report}");
+
+    // isolating them all would take a thousand requests: some are, the time of the others is spent
+    let lost = account(&report.ledger, name);
+    let poison = lost.rejected.get(RejectReason::Poison);
+    let expired = lost.dropped.get(DropReason::Expired);
+    assert!(poison > 0 && expired > 0, "{report}");
+    assert_eq!(poison + expired, ALL, "{report}");
+    let requests = stage.store.stats().received;
+    assert!((27..200).contains(&requests), "{requests} requests");
+    log::assert_said(name, &[log::REJECTED, REFUSES, log::EXPIRED]).await;
+    let told = log::fields_of(name).swap_remove(1);
+    assert!(told.contains("refusals=27"), "{told}");
+    let lane = stage.lane();
+    assert_eq!(lane.state, LaneState::Retrying, "{lane:?}");
+    assert_eq!(lane.last_error.expect("it fails").kind, "status");
+
+    // what comes after it is delivered, and that is the end of the trouble
+    stage.store.faults().clear();
+    stage.track(EVENTS);
+    let losses = Losses {
+        rejected: &[(RejectReason::Poison, poison)],
+        dropped: &[(DropReason::Expired, expired)],
+    };
+    let ids = &ids_of(0..500 + EVENTS)[500..];
+    let said = [log::REJECTED, REFUSES, log::EXPIRED, log::WORKS_AGAIN];
+    stage.settles(ids, Times::Once, &losses, &said).await;
 }
 
 #[tokio::test]

@@ -60,7 +60,10 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A policy that doubles from `base` up to `cap` and gives up what has failed for `budget`.
+    /// A policy that doubles from `base` up to `cap`. `budget` is the time that a lane tries a batch:
+    /// from when the run of failures began, or from when the batch came if that was later. It is looked
+    /// at after each failed attempt, and does not limit the number of retries, which
+    /// [`RetryBudget`](crate::RetryBudget) does.
     ///
     /// The floor of a wait is a tenth of `base`. Anything longer than a hundred years is taken as that.
     ///

@@ -72,7 +72,9 @@ pub struct Config {
     pub max_buffered_bytes: usize,
     /// Events that may wait between the callers and the engine. Default 8192, from 64 to 1,048,576.
     pub queue_capacity: usize,
-    /// What gives way when that queue or the ceiling is full. Default [`Overflow::DropNewest`].
+    /// What gives way when that queue or the ceiling is full. Default [`Overflow::DropNewest`]. A
+    /// provider's lane that is full gives up its oldest events whatever is set here, but for
+    /// [`Overflow::ByPriority`], which holds for lanes too.
     #[serde(deserialize_with = "file::overflow")]
     pub overflow: Overflow,
     /// Requests in flight to one provider. Default 1, which keeps order; up to 64.
@@ -90,8 +92,11 @@ pub struct Config {
     /// Where the doubling ends. Default 30 s, at least the base, up to 1 h.
     #[serde(deserialize_with = "file::duration")]
     pub retry_max: Duration,
-    /// How long a batch is tried, from the start of the run of failures or from when it came, whichever
-    /// is later. Default 5 min, at least the base, up to 24 h.
+    /// How long a batch is tried, from when the run of failures began or from when the batch came,
+    /// whichever is later; then it is given up. Default 5 min, at least the base, up to 24 h.
+    ///
+    /// This is time. [`RetryBudget`](crate::RetryBudget), which limits the number of retries, is another
+    /// thing and is set in code.
     #[serde(deserialize_with = "file::duration")]
     pub retry_budget: Duration,
     /// Failed attempts in a row after which a lane sends one request at a time until the destination works

@@ -208,9 +208,10 @@ impl EngineBuilder {
         self
     }
 
-    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`]. With
-    /// [`Overflow::ByPriority`] a lane that is full decides by priority too, unless its provider came
-    /// with options of its own.
+    /// What gives way when the queue or the ceiling is full. Default [`Overflow::DropNewest`]. A lane that
+    /// is full gives up its oldest events, whatever is set here; with [`Overflow::ByPriority`] it decides by
+    /// priority too, unless its provider came with options of its own: see
+    /// [`LaneOptions::overflow`](crate::LaneOptions::overflow).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
@@ -230,10 +231,12 @@ impl EngineBuilder {
         self
     }
 
-    /// Retries: the first wait is at most `base`, doubling up to `cap`; a batch is given up once it has
-    /// failed for `budget`, counted from the start of the run of failures or from when the batch came,
-    /// whichever is later. Default 500 ms, 30 s, 5 min. This is time; how many retries there are beside
-    /// what is delivered is the [`retry_budget`](Self::retry_budget).
+    /// Retries: the first wait is at most `base`, doubling up to `cap`. `budget` is time: a batch that
+    /// fails is given up that long after the run of failures began, or after the batch came if that was
+    /// later. Default 500 ms, 30 s, 5 min.
+    ///
+    /// The same as `retry_base`, `retry_max` and `retry_budget` in the configuration. For the number of
+    /// retries see [`retry_budget`](Self::retry_budget).
     ///
     /// # Errors
     ///
@@ -255,8 +258,11 @@ impl EngineBuilder {
         self
     }
 
-    /// How many retries a provider gets beside what it takes. Default: one for five successes and one
-    /// more every 2 s.
+    /// How many retries a provider gets beside what it takes, in tokens. Default: one for five successes
+    /// and one more every 2 s, at most ten saved up. Without a token a retry waits; nothing is dropped.
+    ///
+    /// Not `retry_budget` of the configuration, which is the time that a batch is tried: see
+    /// [`retry`](Self::retry).
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.lane.retry_budget = budget;
         self

@@ -180,6 +180,16 @@ fn every_variable_that_a_page_names_is_a_setting() {
 }
 
 #[test]
+fn every_guide_is_in_the_index() {
+    let index = read("docs/README.md");
+    let mut guides = pages();
+    guides.retain(|page| page.starts_with("docs/guides/"));
+    assert!(guides.len() > 5, "{} guides found", guides.len());
+    guides.retain(|page| !index.contains(&format!("(./{})", &page["docs/".len()..])));
+    assert!(guides.is_empty(), "docs/README.md does not list {guides:?}");
+}
+
+#[test]
 fn every_decision_is_in_the_index_and_has_its_number_once() {
     let index = read("docs/adr/README.md");
     let mut numbers = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! Events that a destination will never take, alone or together.
 
-use productgraph::{Backoff, DropReason, LaneState, RejectReason};
+use productgraph::{Backoff, BreakerState, DropReason, LaneState, RejectReason};
 use productgraph_collector::{Fault, When};
 
 use crate::engine_support::faulty::{EVENTS, hasty};
@@ -95,7 +95,7 @@ async fn a_400_to_five_hundred_events() {
     let told = log::fields_of(name).swap_remove(1);
     assert!(told.contains("refusals=27"), "{told}");
     let lane = stage.lane();
-    assert_eq!(lane.state, LaneState::Retrying, "{lane:?}");
+    assert_eq!(lane.breaker, BreakerState::Open, "{lane:?}");
     assert_eq!(lane.last_error.expect("it fails").kind, "status");
 
     // what comes after it is delivered, and that is the end of the trouble

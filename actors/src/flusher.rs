@@ -5,7 +5,6 @@
 //! in the lane, so a restarted flusher takes it up again.
 
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
@@ -15,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::attempt;
+use crate::hooks::let_go;
 use crate::lane::{Ended, Episode, Lane, News, Next};
 use crate::running::Running;
 use crate::stages::Stages;
@@ -111,7 +111,8 @@ impl<E: Send + Sync + 'static> Flusher<E> {
                     Ended::Aborted
                 };
                 let task = error.id();
-                discard(error);
+                // what a provider panicked with is the provider's code as well: it may panic again
+                let_go(error);
                 (task, ended)
             }
         };
@@ -136,13 +137,6 @@ impl<E: Send + Sync + 'static> Flusher<E> {
             Some(false) => tracing::info!(provider, "no attempt is overdue any more"),
             None => {}
         }
-    }
-}
-
-/// Drops what a provider panicked with. That is the provider's code as well: it may panic again.
-fn discard(error: JoinError) {
-    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
-        std::mem::forget(worse);
     }
 }
 

@@ -162,7 +162,8 @@ impl<E: Send + Sync + 'static> Subject<'_, E> {
             actors: self.actors(now),
             turning_away: ingress.alert().is_losing(),
             hook_panics: self.stages.hook_panics.count(),
-            hooks_panic: self.stages.hook_panics.lately(now),
+            // its lock may be held by a thread that stayed in the parent
+            hooks_panic: !self.stages.is_forked() && self.stages.hook_panics.lately(now),
             queued: ingress.len(),
             queue_capacity: ingress.capacity(),
             bytes_held: ingress.budget().used(),

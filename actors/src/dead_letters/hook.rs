@@ -10,7 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::HookFn;
 use super::letter::DeadLetter;
-use super::store::{discard, guarded};
+use super::store::guarded;
+use crate::hooks::let_go;
 
 /// Letters that may wait for the hook.
 const LONGEST: usize = 256;
@@ -51,7 +52,7 @@ impl<E: Send + Sync + 'static> Queue<E> {
             .name("productgraph-letters".to_owned())
             .spawn(move || {
                 calls.call(&*hook);
-                discard(hook);
+                let_go(hook);
             })?;
         Ok(queue)
     }
@@ -96,7 +97,7 @@ impl<E> Queue<E> {
                     "the dead letter hook panicked; it is called again for the next one"
                 );
             }
-            discard(letter);
+            let_go(letter);
         }
     }
 

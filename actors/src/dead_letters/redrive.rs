@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::letter::DeadLetter;
-use super::store::{Store, discard};
+use super::store::Store;
 use crate::budget::{Budget, Charge};
+use crate::hooks::let_go;
 use crate::ingress::Priority;
 use crate::lane::Lane;
 use crate::request::{Batch, Sealed, Slice};
@@ -224,7 +225,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
         if weight > moving {
             budget.release(weight - moving);
         }
-        discard((removed, unused, events, letters));
+        let_go((removed, unused, events, letters));
         admitted.then_some(moved)
     }
 }

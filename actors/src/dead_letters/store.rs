@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use super::hook::Queue;
 use super::letter::{DeadLetter, Letter};
 use super::{Dead, DeadLetterLimits, DeadLetterStats, Options};
+use crate::hooks::let_go;
 
 /// The stores of all providers, in the order of the lanes, and the hook's queue.
 pub(crate) struct DeadLetters<E> {
@@ -87,7 +88,7 @@ impl<E: Send + Sync + 'static> DeadLetters<E> {
             kept.bytes = 0;
             let letters = std::mem::take(&mut kept.letters);
             drop(kept);
-            discard(letters);
+            let_go(letters);
         }
     }
 }
@@ -206,7 +207,7 @@ impl<E> Store<E> {
         if let Some(hook) = &self.hook {
             hook.offer(&letter);
         }
-        discard((letter, evicted));
+        let_go((letter, evicted));
     }
 
     /// How many are kept.
@@ -245,15 +246,8 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            discard(payload);
+            let_go(payload);
             None
         }
-    }
-}
-
-/// Drops what others made: their drop may panic, and nobody here could do anything about it.
-pub(super) fn discard<T>(thing: T) {
-    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(thing))) {
-        std::mem::forget(worse);
     }
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Ingress;
 use super::gate::Duty;
 use super::policy::{Limit, Priority};
+use crate::hooks::let_go;
 use crate::ledger::{DropReason, RefuseReason};
 use crate::pulse::here;
 use crate::sync::Ordering;
@@ -103,7 +104,7 @@ impl<E> Ingress<E> {
         match catch_unwind(weigh) {
             Ok(weight) => Some(weight.max(1)),
             Err(panic) => {
-                discard_panic(panic);
+                let_go(panic);
                 None
             }
         }
@@ -115,7 +116,7 @@ impl<E> Ingress<E> {
             return Priority::Normal;
         };
         catch_unwind(AssertUnwindSafe(|| priority(event))).unwrap_or_else(|panic| {
-            discard_panic(panic);
+            let_go(panic);
             Priority::Normal
         })
     }
@@ -207,12 +208,5 @@ impl<E> Ingress<E> {
             self.alert.losing();
         }
         Refused { event, reason }
-    }
-}
-
-/// Drops what user code panicked with, which is user code as well: it may panic again.
-fn discard_panic(panic: Box<dyn std::any::Any + Send>) {
-    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(worse);
     }
 }

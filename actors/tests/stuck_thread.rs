@@ -49,8 +49,10 @@ fn a_provider_that_is_stuck_when_its_engine_goes_keeps_one_thread_and_only_until
         }
         // returns, although the door is closed
         drop(pipeline);
-        eventually("all but one are gone", || threads() <= before + 1);
-        assert_eq!(threads(), before + 1);
+        // the other providers are let go on threads of their own, which come and go meanwhile
+        eventually("all but one are gone", || {
+            Arc::strong_count(&token) == 2 && threads() == before + 1
+        });
         assert_eq!(Arc::strong_count(&token), 2, "the provider is in use");
         door.open();
         eventually("the last one is gone", || threads() <= before);

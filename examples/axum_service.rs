@@ -82,7 +82,9 @@ fn user_of_token(header: &str) -> Option<UserId> {
 async fn account(State(handle): State<Handle>, correlation: Correlation) -> String {
     // Session, request and user come by themselves.
     handle.track(Event::custom("account.opened"));
-    let user = correlation.user_id().map_or("nobody", UserId::as_str);
+    let user = correlation
+        .user_id()
+        .map_or_else(|| "nobody".to_owned(), ToString::to_string);
     format!("account of {user}\n")
 }
 

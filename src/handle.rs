@@ -1,7 +1,6 @@
 //! The cheap, cloneable handle that events are tracked with.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,9 +8,10 @@ use http::Method;
 use productgraph_actors::{Pipeline, RefuseReason, Report, Sender};
 
 use crate::Text;
-use crate::correlation::{self, Correlation, SessionId, SessionSource};
+#[cfg(feature = "testing")]
+use crate::completion::Completion;
 use crate::dead_letters;
-use crate::event::{Event, EventId, Stamp, Timestamp};
+use crate::event::Event;
 use crate::lineage;
 
 /// Tracks events. A clone is one `Arc`; use it from any thread, with or without a runtime.
@@ -35,9 +35,6 @@ pub struct Handle(Option<Arc<Inner>>);
 
 struct Inner {
     sink: Sink,
-    sequence: AtomicU64,
-    /// For events outside any request.
-    process: Correlation,
 }
 
 enum Sink {
@@ -47,7 +44,7 @@ enum Sink {
         flush_timeout: Duration,
     },
     #[cfg(feature = "testing")]
-    Recorder(crate::testing::Recorder),
+    Recorder(crate::testing::Recorder, Completion),
 }
 
 /// An event that was not taken, given back.
@@ -122,19 +119,12 @@ impl Handle {
 
     #[cfg(feature = "testing")]
     pub(crate) fn of_recorder(recorder: crate::testing::Recorder) -> Self {
-        Self::with_sink(Sink::Recorder(recorder))
+        Self::with_sink(Sink::Recorder(recorder, Completion::new()))
     }
 
     fn with_sink(sink: Sink) -> Self {
         lineage::starts();
-        let process = Correlation::builder()
-            .session(SessionId::of_process(), SessionSource::Process)
-            .build();
-        Self(Some(Arc::new(Inner {
-            sink,
-            sequence: AtomicU64::new(1),
-            process,
-        })))
+        Self(Some(Arc::new(Inner { sink })))
     }
 
     /// Whether events go anywhere.
@@ -143,12 +133,25 @@ impl Handle {
         self.0.is_some()
     }
 
-    /// Tracks an event: fills in id, time, sequence number, correlation and trace where it does not
-    /// say them itself, and hands it to the engine. What is refused is counted, see
+    /// Tracks an event: fills in time, correlation and trace where it does not say them itself, and
+    /// hands it to the engine, which gives it its id and sequence number. What is refused is counted, see
     /// [`Engine::ledger`](crate::Engine::ledger).
-    pub fn track(&self, event: Event) {
+    // not inlined: the event is passed by reference to where it was built, and moves once less
+    #[inline(never)]
+    pub fn track(&self, mut event: Event) {
         if let Some(inner) = &self.0 {
-            inner.put_or_drop(inner.stamp(event));
+            note_origin(&mut event);
+            match &inner.sink {
+                Sink::Engine { sender, .. } => match sender.reserve(&event) {
+                    Some(place) => place.fill(event),
+                    // boxing it for nobody would cost an allocation just when there is no room
+                    None => drop(sender.try_send(event)),
+                },
+                #[cfg(feature = "testing")]
+                Sink::Recorder(recorder, completion) => {
+                    recorder.record(completed(event, completion))
+                }
+            }
         }
     }
 
@@ -156,10 +159,13 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`TrackError`] with the event, stamped.
-    pub fn try_track(&self, event: Event) -> Result<(), TrackError> {
+    /// [`TrackError`] with the event, which keeps its time and correlation.
+    pub fn try_track(&self, mut event: Event) -> Result<(), TrackError> {
         match &self.0 {
-            Some(inner) => inner.put(inner.stamp(event)),
+            Some(inner) => {
+                note_origin(&mut event);
+                inner.put(event)
+            }
             None => Err(TrackError::Disabled(Box::new(event))),
         }
     }
@@ -170,13 +176,16 @@ impl Handle {
     /// # Errors
     ///
     /// [`TrackError`] when the engine is or gets closed or disabled, or the event can never fit.
-    pub async fn track_wait(&self, event: Event) -> Result<(), TrackError> {
+    pub async fn track_wait(&self, mut event: Event) -> Result<(), TrackError> {
         match &self.0 {
-            Some(inner) => match &inner.sink {
-                Sink::Engine { sender, .. } => Ok(sender.send(inner.stamp(event)).await?),
-                #[cfg(feature = "testing")]
-                Sink::Recorder(_) => inner.put(inner.stamp(event)),
-            },
+            Some(inner) => {
+                note_origin(&mut event);
+                match &inner.sink {
+                    Sink::Engine { sender, .. } => Ok(sender.send(event).await?),
+                    #[cfg(feature = "testing")]
+                    Sink::Recorder(..) => inner.put(event),
+                }
+            }
             None => Err(TrackError::Disabled(Box::new(event))),
         }
     }
@@ -237,48 +246,32 @@ impl Handle {
     }
 }
 
+/// What only the caller knows: when it was, where, and whether the dead letter hook is at work.
+#[inline]
+fn note_origin(event: &mut Event) {
+    event.note_origin();
+    if dead_letters::in_hook() {
+        event.mark_as_echo();
+    }
+}
+
 impl Inner {
-    fn stamp(&self, mut event: Event) -> Event {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let timestamp = Timestamp::now();
-        let correlation = match event.correlation() {
-            Some(own) => own.clone(),
-            None => Correlation::current().unwrap_or_else(|| self.process.clone()),
-        };
-        let trace = correlation::current_trace().or_else(|| correlation.trace());
-        event.stamp(Stamp {
-            id: EventId::v7(timestamp, sequence),
-            timestamp,
-            sequence,
-            correlation,
-            trace,
-        });
-        if dead_letters::in_hook() {
-            event.mark_as_echo();
-        }
-        event
-    }
-
-    /// What is refused is counted and dropped: boxing it for nobody would cost an allocation just
-    /// when there is no room. Whoever wants it back calls `try_track`.
-    fn put_or_drop(&self, event: Event) {
-        match &self.sink {
-            Sink::Engine { sender, .. } => drop(sender.try_send(event)),
-            #[cfg(feature = "testing")]
-            Sink::Recorder(recorder) => recorder.record(event),
-        }
-    }
-
     fn put(&self, event: Event) -> Result<(), TrackError> {
         match &self.sink {
             Sink::Engine { sender, .. } => Ok(sender.try_send(event)?),
             #[cfg(feature = "testing")]
-            Sink::Recorder(recorder) => {
-                recorder.record(event);
+            Sink::Recorder(recorder, completion) => {
+                recorder.record(completed(event, completion));
                 Ok(())
             }
         }
     }
+}
+
+#[cfg(feature = "testing")]
+fn completed(mut event: Event, completion: &Completion) -> Event {
+    completion.complete(&mut event);
+    event
 }
 
 impl Default for Handle {

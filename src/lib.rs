@@ -65,6 +65,8 @@
 //! | `metrics` | no | the engine's own metrics through the OpenTelemetry API |
 //! | `testing` | no | [`testing`]: a recording handle, a scripted provider |
 
+mod compact_id;
+mod completion;
 mod config;
 pub mod correlation;
 mod dead_letters;

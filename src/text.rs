@@ -43,6 +43,7 @@ impl Text {
     }
 
     /// Bytes on the heap, shared or not: what this text weighs beyond its own 24 bytes.
+    #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         if self.0.is_heap_allocated() {
             self.0.len() + 16
@@ -67,6 +68,7 @@ impl AsRef<str> for Text {
 }
 
 impl From<&'static str> for Text {
+    #[inline]
     fn from(text: &'static str) -> Self {
         Self::from_static(text)
     }

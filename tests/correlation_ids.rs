@@ -42,10 +42,10 @@ const IN_THE_FIELD: [&str; 12] = [
 #[test]
 fn ids_seen_in_the_field_are_accepted_as_they_are() {
     for id in IN_THE_FIELD {
-        assert_eq!(SessionId::parse(id).expect(id).as_str(), id);
-        assert_eq!(RequestId::parse(id).expect(id).as_str(), id);
-        assert_eq!(UserId::parse(id).expect(id).as_str(), id);
-        assert_eq!(AnonymousId::parse(id).expect(id).as_str(), id);
+        assert_eq!(SessionId::parse(id).expect(id).text(), id);
+        assert_eq!(RequestId::parse(id).expect(id).text(), id);
+        assert_eq!(UserId::parse(id).expect(id).text(), id);
+        assert_eq!(AnonymousId::parse(id).expect(id).text(), id);
     }
 }
 
@@ -102,11 +102,11 @@ fn each_kind_of_id_has_its_alphabet() {
 #[test]
 fn a_user_id_is_trimmed_and_may_be_of_any_script() {
     assert_eq!(
-        UserId::parse(" ada@example.com\t").expect("valid").as_str(),
+        UserId::parse(" ada@example.com\t").expect("valid").text(),
         "ada@example.com"
     );
     assert_eq!(
-        UserId::parse("小林 さくら").expect("valid").as_str(),
+        UserId::parse("小林 さくら").expect("valid").text(),
         "小林 さくら"
     );
     assert_eq!(UserId::parse(" \t\u{a0}"), Err(IdError::Empty));
@@ -184,24 +184,24 @@ fn minted_ids_are_uuids_of_the_right_version_and_differ() {
     let minted: std::collections::HashSet<_> = (0..10_000).map(|_| SessionId::mint()).collect();
     assert_eq!(minted.len(), 10_000);
     for id in &minted {
-        assert_eq!(id.as_str().len(), 36);
+        assert_eq!(id.text().len(), 36);
         assert_eq!(
-            uuid::Uuid::parse_str(id.as_str())
+            uuid::Uuid::parse_str(&id.text())
                 .expect("uuid")
                 .get_version_num(),
             7
         );
-        assert_eq!(SessionId::parse(id.as_str()).as_ref(), Ok(id));
+        assert_eq!(SessionId::parse(&id.text()).as_ref(), Ok(id));
     }
     let minted: std::collections::HashSet<_> = (0..10_000).map(|_| RequestId::mint()).collect();
     assert_eq!(minted.len(), 10_000);
     for id in &minted {
-        let uuid = uuid::Uuid::parse_str(id.as_str()).expect("uuid");
+        let uuid = uuid::Uuid::parse_str(&id.text()).expect("uuid");
         assert_eq!(
             (uuid.get_version_num(), uuid.get_variant()),
             (4, uuid::Variant::RFC4122)
         );
-        assert_eq!(RequestId::parse(id.as_str()).as_ref(), Ok(id));
+        assert_eq!(RequestId::parse(&id.text()).as_ref(), Ok(id));
     }
     assert_eq!(SessionId::of_process(), SessionId::of_process());
 }
@@ -290,20 +290,20 @@ proptest! {
     #[test]
     fn whatever_is_accepted_obeys_the_alphabet_and_the_limit(value in hostile_text()) {
         if let Ok(id) = SessionId::parse(&value) {
-            prop_assert_eq!(id.as_str(), &value);
+            prop_assert_eq!(&*id.text(), &value);
             prop_assert!(is_of(&value, 128, "._:-"));
         }
         if let Ok(id) = AnonymousId::parse(&value) {
-            prop_assert!(is_of(id.as_str(), 128, "._:-"));
+            prop_assert!(is_of(&id.text(), 128, "._:-"));
         }
         if let Ok(id) = RequestId::parse(&value) {
-            prop_assert_eq!(id.as_str(), &value);
+            prop_assert_eq!(&*id.text(), &value);
             prop_assert!(is_of(&value, 128, "._:+/=@-"));
         }
         if let Ok(id) = UserId::parse(&value) {
-            prop_assert_eq!(id.as_str(), value.trim());
-            prop_assert!((1..=255).contains(&id.as_str().len()));
-            prop_assert!(!id.as_str().chars().any(char::is_control));
+            prop_assert_eq!(&*id.text(), value.trim());
+            prop_assert!((1..=255).contains(&id.text().len()));
+            prop_assert!(!id.text().chars().any(char::is_control));
         }
     }
 

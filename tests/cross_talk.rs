@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use middleware_support::{get, read, recorder};
-use productgraph::correlation::{Correlation, RequestId, SessionId, UserId, spawn, spawn_blocking};
+use productgraph::correlation::{Correlation, UserId, spawn, spawn_blocking};
 use productgraph::middleware::{CorrelatedBody, TelemetryLayer, TrackedBody};
 use productgraph::{Event, Handle};
 use tokio::task::{JoinSet, yield_now};
@@ -140,16 +140,16 @@ fn request(number: usize) -> Request<()> {
 /// Which request an event carries, once everything it says agrees.
 fn check(event: &Event) -> usize {
     let correlation = event.correlation().expect("every event is correlated");
-    let id = correlation
-        .request_id()
-        .map(RequestId::as_str)
-        .expect("every request has an id");
-    let number = number(id);
+    let id = correlation.request_id().expect("every request has an id");
+    let number = number(&id.text());
     assert_eq!(
-        event.session_id().map(SessionId::as_str),
+        event.session_id().map(ToString::to_string).as_deref(),
         Some(SESSIONS[number % 2])
     );
-    assert_eq!(event.user_id().map(UserId::as_str), Some(USERS[number % 2]));
+    assert_eq!(
+        event.user_id().map(ToString::to_string).as_deref(),
+        Some(USERS[number % 2])
+    );
     if let Some(metadata) = event.metadata() {
         let believed = metadata
             .get("request")

@@ -130,7 +130,10 @@ fn check_shop(collector: &Collector) {
         for event in &events {
             let n = number_of(event);
             if place == "in.bare_thread" {
-                assert_eq!(text(event, "session.id"), SessionId::of_process().as_str());
+                assert_eq!(
+                    text(event, "session.id"),
+                    SessionId::of_process().text().as_str()
+                );
                 assert_eq!(metadata(event, "request_id"), &Value::Null);
                 continue;
             }

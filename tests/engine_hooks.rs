@@ -112,7 +112,7 @@ async fn an_event_that_a_hook_puts_in_the_place_of_another_is_known_by_its_name(
     };
     assert_eq!(text(replaced, "event.name"), "replaced");
     assert_eq!(text(replaced, "event_id"), engine_support::id_of(7));
-    assert_eq!(text(replaced, "session.id"), session.as_str());
+    assert_eq!(text(replaced, "session.id"), session.text().as_str());
     assert!(!text(replaced, "event.timestamp").is_empty());
     assert!(replaced["event.sequence"].is_number());
 }

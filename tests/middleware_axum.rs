@@ -208,7 +208,7 @@ async fn handlers_take_the_correlation_as_an_argument() {
     let router = Router::new()
         .route(
             "/",
-            get(async |correlation: Correlation| correlation.session_id().as_str().to_owned()),
+            get(async |correlation: Correlation| correlation.session_id().to_string()),
         )
         .layer(TelemetryLayer::new(handle));
     let (client, mut over) = serving(router).await;

@@ -256,7 +256,7 @@ fn lifted(mut event: Json) -> Json {
             continue;
         };
         let id = match UserId::parse(id) {
-            Ok(user) if key == "user_id" => user.as_str().to_owned(),
+            Ok(user) if key == "user_id" => user.to_string(),
             _ if key == "org_id" && !id.is_empty() => {
                 let end = (0..=255)
                     .rev()

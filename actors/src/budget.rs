@@ -35,8 +35,24 @@ impl Budget {
 
     /// Charges `bytes` if the sum stays within `limit` (at most the ceiling).
     #[must_use]
+    #[inline]
     pub(crate) fn try_charge_within(&self, bytes: usize, limit: usize) -> bool {
         let limit = limit.min(self.ceiling);
+        // Far from the limit producers add without looking: an addition never has to be repeated,
+        // however many of them meet here.
+        let far = limit / 2;
+        if bytes < far && self.used.load(Ordering::Relaxed) < far {
+            let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+            if before <= limit - bytes {
+                return true;
+            }
+            self.release(bytes);
+        }
+        self.try_charge_near(bytes, limit)
+    }
+
+    /// Never goes beyond the limit, not even for a moment.
+    fn try_charge_near(&self, bytes: usize, limit: usize) -> bool {
         let fits = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= limit);
         // Relaxed: the number guards no data; those who wait for room are served by `Room`'s fences.
         self.used
@@ -53,7 +69,8 @@ impl Budget {
 
     /// Bytes charged now.
     pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        // what is added in vain is taken back at once
+        self.used.load(Ordering::Relaxed).min(self.ceiling)
     }
 
     /// The most bytes that can be charged.

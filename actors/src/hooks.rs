@@ -137,6 +137,7 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Whether a hook runs on this thread now.
+#[inline]
 pub(crate) fn is_running() -> bool {
     RUNNING.try_with(Cell::get).unwrap_or(false)
 }

@@ -181,6 +181,14 @@ impl<R: Reason> AtomicCounts<R> {
         self.by_reason[reason.index()].fetch_add(n, Ordering::Release);
     }
 
+    /// All reasons together.
+    pub(crate) fn total(&self) -> u64 {
+        self.by_reason
+            .iter()
+            .map(|c| c.load(Ordering::Acquire))
+            .sum()
+    }
+
     pub(crate) fn snapshot(&self) -> Counts<R> {
         Counts {
             by_reason: self

@@ -70,6 +70,7 @@ pub use dead_letters::{
     DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
 };
 pub use hooks::HookPanics;
+pub use ingress::Place;
 pub use ingress::{Overflow, Priority};
 pub use lane::{BreakerState, LaneOptions, LaneState, LaneStatus, RetryBudget};
 pub use ledger::{

@@ -179,6 +179,7 @@ mod tests {
             overflow: Overflow::DropNewest,
             weigh,
             priority: None,
+            trusted: false,
         };
         let mut limits = BatchLimits::new(4, Duration::from_secs(5));
         limits.max_bytes = CEILING / 4;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::hooks;
+use crate::ingress::Place;
 use crate::ledger::RefuseReason;
 use crate::stages::Stages;
 
@@ -31,6 +32,7 @@ impl<E: Send + Sync + 'static> Sender<E> {
     /// # Errors
     /// [`Refused`] with the event, when there is no room, the pipeline is closed, the event alone is
     /// larger than everything the pipeline may hold, or a hook sends it. It has been counted.
+    #[inline]
     pub fn try_send(&self, event: E) -> Result<(), Refused<E>> {
         let ingress = &self.stages.ingress;
         let result = if hooks::is_running() {
@@ -42,6 +44,19 @@ impl<E: Send + Sync + 'static> Sender<E> {
             event: refused.event,
             reason: refused.reason,
         })
+    }
+
+    /// A place for this event, if it can be taken in without further ado: there is room, nothing has to
+    /// be evicted, the pipeline is open and no hook is running.
+    ///
+    /// The event itself moves only once, into its place. Without one, [`Sender::try_send`] says why and
+    /// counts.
+    #[inline]
+    pub fn reserve(&self, event: &E) -> Option<Place<'_, E>> {
+        if hooks::is_running() {
+            return None;
+        }
+        self.stages.ingress.reserve(event)
     }
 
     /// Puts one event in and waits for room if there is none. Works on any executor; dropping the

@@ -62,7 +62,7 @@ impl Manners {
             Self::Polite { session, user } => {
                 let id = request_id(session, nth);
                 let request = request
-                    .header("x-session-id", session.as_str())
+                    .header("x-session-id", session.text().as_str())
                     .header("x-request-id", &id)
                     .bearer_auth(user);
                 (request, Some(id))

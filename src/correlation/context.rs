@@ -37,6 +37,25 @@ pub fn current_trace() -> Option<TraceIds> {
         })
 }
 
+/// Where the running code is: what an event that is tracked here belongs to.
+#[derive(Debug, Default)]
+pub(crate) struct Here {
+    pub(crate) correlation: Option<Correlation>,
+    /// The current OpenTelemetry span.
+    pub(crate) span: Option<TraceIds>,
+}
+
+/// Everything about here at once, since looking costs each tracked event its share.
+#[inline]
+pub(crate) fn here() -> Here {
+    let mut here = Here {
+        correlation: store::peek(Correlation::clone),
+        span: None,
+    };
+    carrier::complete(&mut here);
+    here
+}
+
 /// Suppresses OpenTelemetry's telemetry on this thread until what it returns is dropped.
 pub(super) fn suppress() -> carrier::Attached {
     carrier::suppress()
@@ -59,6 +78,7 @@ mod carrier {
     use opentelemetry::trace::TraceContextExt;
     use opentelemetry::{Context, ContextGuard};
 
+    use super::Here;
     use crate::correlation::Correlation;
     use crate::correlation::trace::{TraceIds, TraceParent};
 
@@ -76,15 +96,32 @@ mod carrier {
     }
 
     pub(in crate::correlation) fn span() -> Option<TraceParent> {
-        guarded(|| {
+        guarded(|| Context::map_current(span_of)).flatten()
+    }
+
+    /// The copy, where there is no correlation yet, and the current span.
+    pub(in crate::correlation) fn complete(here: &mut Here) {
+        // in place: what is handed back through a guard is copied on the way
+        let _: Option<()> = guarded(|| {
             Context::map_current(|cx| {
-                let span = cx.span();
-                let span = span.span_context();
-                let ids = TraceIds::new(span.trace_id().to_bytes(), span.span_id().to_bytes())?;
-                Some(TraceParent::new(ids, span.trace_flags().to_u8()))
-            })
-        })
-        .flatten()
+                if here.correlation.is_none() {
+                    here.correlation = Copy::of(cx).cloned();
+                }
+                if let Some(span) = span_of(cx) {
+                    here.span = Some(span.ids());
+                }
+            });
+        });
+    }
+
+    fn span_of(context: &Context) -> Option<TraceParent> {
+        if !context.has_active_span() {
+            return None;
+        }
+        let span = context.span();
+        let span = span.span_context();
+        let ids = TraceIds::new(span.trace_id().to_bytes(), span.span_id().to_bytes())?;
+        Some(TraceParent::new(ids, span.trace_flags().to_u8()))
     }
 
     pub(in crate::correlation) fn suppress() -> Attached {
@@ -238,6 +275,7 @@ mod carrier {
 
 #[cfg(not(feature = "opentelemetry"))]
 mod carrier {
+    use super::Here;
     use crate::correlation::Correlation;
     use crate::correlation::trace::TraceParent;
 
@@ -248,6 +286,8 @@ mod carrier {
     pub(in crate::correlation) fn span() -> Option<TraceParent> {
         None
     }
+
+    pub(in crate::correlation) const fn complete(_: &mut Here) {}
 
     pub(in crate::correlation) const fn suppress() -> Attached {
         Attached

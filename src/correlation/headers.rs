@@ -203,7 +203,7 @@ fn session(headers: &HeaderMap, options: &ExtractOptions) -> (Option<SessionId>,
             None,
             Verdict::Refused {
                 reason: Refusal::CrossSite,
-                len: id.as_str().len(),
+                len: id.text().len(),
             },
         ),
         found => found,

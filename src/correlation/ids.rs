@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::{Builder, Uuid};
 
 use super::rules::{IdError, check_ascii, check_printable, is_request_byte, is_token_byte};
+use crate::compact_id::{CompactId, IdText};
 use crate::lineage;
 use crate::text::Text;
 
@@ -18,7 +19,7 @@ macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $max:literal, $expected:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Text);
+        pub struct $name(CompactId);
 
         impl $name {
             /// The longest accepted value in bytes.
@@ -31,35 +32,40 @@ macro_rules! identifier {
             /// [`IdError`] names the rule that was broken; it never holds the value.
             pub fn parse(value: &str) -> Result<Self, IdError> {
                 let check: fn(&str, usize) -> Result<&str, IdError> = $check;
-                check(value, Self::MAX_LEN).map(|value| Self(Text::copied(value)))
+                check(value, Self::MAX_LEN).map(|value| Self(CompactId::copied(value)))
             }
 
-            /// The identifier.
-            pub fn as_str(&self) -> &str {
-                self.0.as_str()
+            /// The identifier as text. A UUID is kept as its 16 bytes and written here, on the stack.
+            pub fn text(&self) -> IdText<'_> {
+                self.0.text()
             }
 
-            /// The identifier as [`Text`], whose clone does not allocate.
-            pub fn as_text(&self) -> &Text {
-                &self.0
+            pub(crate) fn heap_bytes(&self) -> usize {
+                self.0.heap_bytes()
             }
         }
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                self.as_str()
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.text() == *other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.text() == **other
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
+                f.pad(&self.text())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_tuple(stringify!($name)).field(&self.0).finish()
+                f.debug_tuple(stringify!($name)).field(&self.text()).finish()
             }
         }
 
@@ -89,13 +95,13 @@ macro_rules! identifier {
 
         impl From<$name> for Text {
             fn from(id: $name) -> Self {
-                id.0
+                id.0.into()
             }
         }
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
+                serializer.serialize_str(&self.text())
             }
         }
 
@@ -162,9 +168,11 @@ impl SessionId {
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let mut random = [0; 10];
         random.copy_from_slice(&random_bits().to_le_bytes()[..10]);
-        Self(text_of(
-            Builder::from_unix_timestamp_millis(millis, &random).into_uuid(),
-        ))
+        Self(
+            Builder::from_unix_timestamp_millis(millis, &random)
+                .into_uuid()
+                .into(),
+        )
     }
 
     /// The session of this process: minted once, for events that belong to no request. A process that
@@ -200,8 +208,9 @@ impl SessionId {
     /// # Ok::<(), productgraph::correlation::IdError>(())
     /// ```
     pub fn started_at(&self) -> Option<u64> {
-        start_of_browser_session(self.as_str())
-            .or_else(|| start_of_uuid_v7(self.as_str()))
+        let text = self.text();
+        start_of_browser_session(&text)
+            .or_else(|| start_of_uuid_v7(&text))
             .filter(|millis| *millis <= LAST_UNIX_MS)
     }
 }
@@ -209,9 +218,11 @@ impl SessionId {
 impl RequestId {
     /// A new request id: a UUID v4.
     pub fn mint() -> Self {
-        Self(text_of(
-            Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
-        ))
+        Self(
+            Builder::from_random_bytes(random_bits().to_le_bytes())
+                .into_uuid()
+                .into(),
+        )
     }
 }
 
@@ -232,10 +243,6 @@ fn start_of_uuid_v7(id: &str) -> Option<u64> {
     let uuid = Uuid::try_parse(id).ok()?;
     (uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122)
         .then(|| uuid.as_u64_pair().0 >> 16)
-}
-
-fn text_of(uuid: Uuid) -> Text {
-    Text::copied(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 /// 128 bits without a system call: the thread's generator, apart from every other process by a salt.

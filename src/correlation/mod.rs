@@ -77,6 +77,8 @@ mod trace;
 mod tracestate;
 mod value;
 
+pub use crate::compact_id::IdText;
+pub(crate) use context::here;
 pub use context::{current_span, current_trace};
 pub use headers::{Extracted, Refusal, Verdict, extract};
 pub use ids::{AnonymousId, RequestId, SessionId, UserId};

@@ -118,10 +118,10 @@ impl Propagation {
         set_if_absent(
             headers,
             &self.session_header,
-            correlation.session_id().as_str().as_bytes(),
+            correlation.session_id().text().as_bytes(),
         );
         if let Some(request) = correlation.request_id() {
-            set_if_absent(headers, &self.request_header, request.as_str().as_bytes());
+            set_if_absent(headers, &self.request_header, request.text().as_bytes());
         }
         inject_trace(correlation, headers);
         true

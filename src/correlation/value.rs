@@ -32,18 +32,29 @@ pub struct Correlation(Arc<Inner>);
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     session: SessionId,
-    session_source: SessionSource,
     request: Option<RequestId>,
     user: OnceLock<UserId>,
+    seldom: Option<Box<Seldom>>,
+    /// Bytes that all of this takes, the user's heap not included.
+    weight: u32,
+    parent: Option<TraceParent>,
+    session_source: SessionSource,
+    privacy_control: bool,
+}
+
+/// What most requests come without.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seldom {
     claimed_user: Option<UserId>,
     anonymous: Option<AnonymousId>,
-    parent: Option<TraceParent>,
     trace_state: Option<Text>,
     linked: Option<TraceIds>,
-    privacy_control: bool,
-    /// Bytes of heap behind all of this.
-    heap: u32,
 }
+
+const _: () = assert!(
+    size_of::<Inner>() <= 120,
+    "a correlation must stay small: it is kept for as long as an event of its request is"
+);
 
 /// Where a session id came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,13 +108,12 @@ impl Correlation {
         if self.0.session_source == SessionSource::Process {
             return 0;
         }
-        let user = self
-            .0
-            .user
-            .get()
-            .map_or(0, |user| user.as_text().heap_bytes());
-        let counts = 2 * size_of::<usize>();
-        counts + size_of::<Inner>() + self.0.heap as usize + user
+        let user = self.0.user.get().map_or(0, UserId::heap_bytes);
+        self.0.weight as usize + user
+    }
+
+    fn claimed_user(&self) -> Option<&UserId> {
+        self.0.seldom.as_ref()?.claimed_user.as_ref()
     }
 
     /// The session, never empty.
@@ -123,12 +133,12 @@ impl Correlation {
 
     /// The user: the authenticated one, else the claimed one.
     pub fn user_id(&self) -> Option<&UserId> {
-        self.0.user.get().or(self.0.claimed_user.as_ref())
+        self.0.user.get().or_else(|| self.claimed_user())
     }
 
     /// Who says who [`user_id`](Self::user_id) is.
     pub fn user_source(&self) -> Option<UserSource> {
-        match (self.0.user.get(), &self.0.claimed_user) {
+        match (self.0.user.get(), self.claimed_user()) {
             (Some(_), _) => Some(UserSource::Authenticated),
             (None, Some(_)) => Some(UserSource::Claimed),
             (None, None) => None,
@@ -148,7 +158,7 @@ impl Correlation {
 
     /// The browser or device, if the client said.
     pub fn anonymous_id(&self) -> Option<&AnonymousId> {
-        self.0.anonymous.as_ref()
+        self.0.seldom.as_ref()?.anonymous.as_ref()
     }
 
     /// The trace that the request belongs to when no span of our own is current.
@@ -163,7 +173,7 @@ impl Correlation {
 
     /// The `tracestate` that came with [`trace_parent`](Self::trace_parent), at most 512 characters.
     pub fn trace_state(&self) -> Option<&Text> {
-        self.0.trace_state.as_ref()
+        self.0.seldom.as_ref()?.trace_state.as_ref()
     }
 
     /// Whether the caller may have recorded the trace; `None` without a trusted trace.
@@ -173,7 +183,7 @@ impl Correlation {
 
     /// The trace of a caller that is not trusted enough to join it: for an attribute only.
     pub fn linked_trace(&self) -> Option<TraceIds> {
-        self.0.linked
+        self.0.seldom.as_ref()?.linked
     }
 
     /// Whether the browser sent `Sec-GPC: 1`: the user opts out of sale and sharing of their data.
@@ -276,26 +286,37 @@ impl CorrelationBuilder {
         let (session, session_source) = self
             .session
             .unwrap_or_else(|| (SessionId::mint(), SessionSource::Request));
-        let texts = [
-            Some(session.as_text()),
-            self.request.as_ref().map(RequestId::as_text),
-            self.claimed_user.as_ref().map(UserId::as_text),
-            self.anonymous.as_ref().map(AnonymousId::as_text),
-            self.trace_state.as_ref(),
-        ];
-        let heap: usize = texts.into_iter().flatten().map(Text::heap_bytes).sum();
-        Correlation(Arc::new(Inner {
-            session,
-            session_source,
-            request: self.request,
-            user: OnceLock::new(),
+        let seldom = Seldom {
             claimed_user: self.claimed_user,
             anonymous: self.anonymous,
-            parent: self.parent,
             trace_state: self.trace_state,
             linked: self.linked,
+        };
+        let seldom = (seldom != Seldom::default()).then(|| Box::new(seldom));
+        let counts = 2 * size_of::<usize>();
+        let weight = counts
+            + size_of::<Inner>()
+            + session.heap_bytes()
+            + self.request.as_ref().map_or(0, RequestId::heap_bytes)
+            + seldom.as_deref().map_or(0, Seldom::weight);
+        Correlation(Arc::new(Inner {
+            session,
+            request: self.request,
+            user: OnceLock::new(),
+            seldom,
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            parent: self.parent,
+            session_source,
             privacy_control: self.privacy_control,
-            heap: u32::try_from(heap).unwrap_or(u32::MAX),
         }))
+    }
+}
+
+impl Seldom {
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.claimed_user.as_ref().map_or(0, UserId::heap_bytes)
+            + self.anonymous.as_ref().map_or(0, AnonymousId::heap_bytes)
+            + self.trace_state.as_ref().map_or(0, Text::heap_bytes)
     }
 }

@@ -367,6 +367,7 @@ impl EngineBuilder {
         let setup = Setup::new(project);
         let mut pipeline = Pipeline::builder(Event::weight)
             .priority(priority)
+            .trusted_weigher(true)
             .batch(self.batch)
             .max_bytes(self.max_bytes)
             .queue_capacity(self.queue_capacity)

@@ -7,6 +7,7 @@ use productgraph_actors::{FilterReason, HookPanics, PipelineBuilder, Screened};
 
 use super::EngineBuilder;
 use super::options::Keeps;
+use crate::completion::Completion;
 use crate::correlation::while_suppressed;
 use crate::event::Stamp;
 use crate::{Consent, Event, Redaction};
@@ -89,10 +90,11 @@ impl Hooks {
     /// Makes `pipeline` run them.
     pub(super) fn attach(self, pipeline: PipelineBuilder<Event>) -> PipelineBuilder<Event> {
         let pipeline = pipeline.hook_panics(self.panics.clone());
-        if self.before_send.is_empty() && self.redaction.is_none() {
-            return pipeline;
-        }
-        pipeline.screen(move |event| self.screen(event))
+        let completion = Completion::new();
+        pipeline.screen(move |mut event| {
+            completion.complete(&mut event);
+            self.screen(event)
+        })
     }
 
     /// A panic in here that is not caught gives the event up.

@@ -103,6 +103,7 @@ impl Event {
     /// let event = Event::api_response(http::Method::GET, "/v1/plans/{id}", 200, took);
     /// ```
     #[must_use]
+    #[inline]
     pub fn api_response(
         method: impl Into<Text>,
         path: impl Into<Text>,
@@ -113,7 +114,7 @@ impl Event {
             method: Some(method.into()),
             path: Some(path.into()),
             status: Some(status),
-            duration: Some(duration),
+            duration: Some(duration.into()),
         })
     }
 
@@ -124,6 +125,7 @@ impl Event {
     /// let event = Event::journey_step("checkout_flow", "payment", "Payment confirmed");
     /// ```
     #[must_use]
+    #[inline]
     pub fn journey_step(
         journey: impl Into<Text>,
         step_id: impl Into<Text>,
@@ -160,6 +162,7 @@ impl Event {
     /// let event = Event::error("ValidationError", "invalid card number").component("checkout");
     /// ```
     #[must_use]
+    #[inline]
     pub fn error(error_type: impl Into<Text>, message: impl Into<Text>) -> Self {
         Self::new(EventKind::Error {
             error_type: Some(error_type.into()),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Text;
+use crate::event::Elapsed;
 use crate::event::edit::Edit;
 use crate::event::value::JsonText;
 use crate::event::wire::fields::{FieldType, FieldValue};
@@ -157,7 +158,7 @@ context! {
         /// `api.status_code`; 0 is kept.
         status: u16 = API_STATUS_CODE,
         /// `api.duration_ms`: rounded to whole milliseconds on the wire; 0 is kept.
-        duration: Duration = API_DURATION_MS,
+        duration: Elapsed = API_DURATION_MS,
     }
 }
 

@@ -124,15 +124,9 @@ impl Identity {
     fn heap_bytes(&self) -> usize {
         let text = |text: &Option<Text>| text.as_ref().map_or(0, Text::heap_bytes);
         size_of::<Self>()
-            + self
-                .session
-                .as_ref()
-                .map_or(0, |id| id.as_text().heap_bytes())
-            + self.user.as_ref().map_or(0, |id| id.as_text().heap_bytes())
-            + self
-                .anonymous
-                .as_ref()
-                .map_or(0, |id| id.as_text().heap_bytes())
+            + self.session.as_ref().map_or(0, SessionId::heap_bytes)
+            + self.user.as_ref().map_or(0, UserId::heap_bytes)
+            + self.anonymous.as_ref().map_or(0, AnonymousId::heap_bytes)
             + self.org.as_ref().map_or(0, Org::heap_bytes)
             + text(&self.project)
     }

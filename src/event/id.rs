@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Text;
+use crate::compact_id::{CompactId, IdText};
 use crate::event::Timestamp;
 use crate::lineage;
 
@@ -23,22 +23,12 @@ use crate::lineage;
 /// # Ok::<_, productgraph::event::EventIdError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EventId(Repr);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Repr {
-    /// Only ever what is written as lower-case, hyphenated text, so that equal text is equal.
-    Uuid([u8; 16]),
-    Given(Text),
-}
+pub struct EventId(CompactId);
 
 /// The text is no event id: empty, longer than 255 bytes, or not only of `[A-Za-z0-9._:-]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected 1 to 255 characters of [A-Za-z0-9._:-]")]
 pub struct EventIdError;
-
-/// Room for a UUID as text.
-pub(crate) type IdBuffer = [u8; 36];
 
 impl EventId {
     /// Longest given id, in bytes.
@@ -66,37 +56,26 @@ impl EventId {
         if text.is_empty() || text.len() > Self::MAX_BYTES || !text.bytes().all(is_id_byte) {
             return Err(EventIdError);
         }
-        let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
-        Ok(Self(match uuid::Uuid::try_parse(text) {
-            Ok(uuid) if canonical => Repr::Uuid(uuid.into_bytes()),
-            _ => Repr::Given(Text::copied(text)),
-        }))
+        Ok(Self(CompactId::copied(text)))
     }
 
     /// The id as a UUID, where it is one in its usual lower-case form.
     #[must_use]
     pub fn as_uuid_bytes(&self) -> Option<&[u8; 16]> {
         match &self.0 {
-            Repr::Uuid(bytes) => Some(bytes),
-            Repr::Given(_) => None,
+            CompactId::Uuid(bytes) => Some(bytes),
+            CompactId::Given(_) => None,
         }
     }
 
-    /// The id as text, formatted into `buffer` where it is not text already.
-    pub(crate) fn encode<'a>(&'a self, buffer: &'a mut IdBuffer) -> &'a str {
-        match &self.0 {
-            Repr::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes)
-                .hyphenated()
-                .encode_lower(buffer),
-            Repr::Given(text) => text,
-        }
+    /// The id as text, written on the stack where it is a UUID.
+    #[must_use]
+    pub fn text(&self) -> IdText<'_> {
+        self.0.text()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Repr::Uuid(_) => 0,
-            Repr::Given(text) => text.heap_bytes(),
-        }
+        self.0.heap_bytes()
     }
 }
 
@@ -109,7 +88,7 @@ fn assemble(timestamp: Timestamp, sequence: u64, random: u64) -> EventId {
     bytes[2..].copy_from_slice(&(random ^ process_salt() ^ scatter(sequence)).to_be_bytes());
     // sets the version and the variant over six of these bits
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
-    EventId(Repr::Uuid(id.into_bytes()))
+    EventId(id.into())
 }
 
 /// The alphabet of event ids.
@@ -152,13 +131,13 @@ fn process_salt() -> u64 {
 
 impl PartialEq<&str> for EventId {
     fn eq(&self, other: &&str) -> bool {
-        self.encode(&mut [0; 36]) == *other
+        self.text() == **other
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.encode(&mut [0; 36]))
+        f.write_str(&self.text())
     }
 }
 

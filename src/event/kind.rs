@@ -1,9 +1,9 @@
 //! What happened: one variant for each type of event, with the fields that make it up.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::Text;
+use crate::event::Elapsed;
 use crate::event::context::{Performance, Snapshot};
 
 /// What somebody did in a user interface; the second half of the type `ui.*`.
@@ -78,7 +78,7 @@ pub enum EventKind {
         /// `api.status_code`
         status: Option<u16>,
         /// `api.duration_ms`
-        duration: Option<Duration>,
+        duration: Option<Elapsed>,
     },
     /// `journey.step`
     #[non_exhaustive]

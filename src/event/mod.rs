@@ -30,6 +30,7 @@ mod kind;
 mod metadata;
 mod payload;
 mod set;
+mod slot;
 mod time;
 mod value;
 pub mod wire;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Consent;
-use crate::correlation::{AnonymousId, Correlation, SessionId, TraceIds, UserId, UserSource};
+use crate::correlation::{self, AnonymousId, Correlation, SessionId, TraceIds, UserId, UserSource};
 
 pub use context::{Api, ErrorInfo, Journey, Millis, Org, Page, Performance, Snapshot, State, Ui};
 pub(crate) use edit::{Edit, Names};
@@ -48,18 +49,19 @@ use extra::{Extra, Identity, NO_CONTEXTS, TypeForm};
 pub use id::{EventId, EventIdError};
 pub use kind::{EventKind, UiAction};
 pub use metadata::Metadata;
-pub use time::{Timestamp, TimestampError};
+use slot::Slot;
+pub use time::{Elapsed, Timestamp, TimestampError};
 pub use value::{JsonText, MAX_DEPTH, Value};
 
 /// Something that happened.
 ///
-/// Cheap to move (at most 200 bytes) and to clone (no deep copy). `Debug` shows what kind it is and
+/// Cheap to move (160 bytes) and to clone (no deep copy). `Debug` shows what kind it is and
 /// which ids it has, nothing else that was put into it.
 #[derive(Clone)]
 pub struct Event {
     id: Option<EventId>,
-    timestamp: Option<Timestamp>,
-    sequence: Option<u64>,
+    timestamp: Slot<i64>,
+    sequence: Slot<u64>,
     correlation: Option<Correlation>,
     extra: Option<Arc<Extra>>,
     kind: EventKind,
@@ -70,7 +72,7 @@ pub struct Event {
 }
 
 const _: () = assert!(
-    size_of::<Event>() <= 200,
+    size_of::<Event>() <= 160,
     "an event must stay small: queues hold it by value"
 );
 
@@ -90,11 +92,12 @@ pub struct Stamp {
 }
 
 impl Event {
+    #[inline]
     fn new(kind: EventKind) -> Self {
         Self {
             id: None,
-            timestamp: None,
-            sequence: None,
+            timestamp: Slot::<i64>::EMPTY,
+            sequence: Slot::<u64>::EMPTY,
             correlation: None,
             extra: None,
             kind,
@@ -106,13 +109,44 @@ impl Event {
 
     /// Fills in what is unset; what the event says itself wins.
     ///
-    /// The handle does this for every event that is tracked.
+    /// An engine does as much for every event that is tracked.
     pub fn stamp(&mut self, stamp: Stamp) {
         self.id.get_or_insert(stamp.id);
-        self.timestamp.get_or_insert(stamp.timestamp);
-        self.sequence.get_or_insert(stamp.sequence);
+        self.timestamp.get_or_set(stamp.timestamp.unix_nanos());
+        self.sequence.get_or_set(stamp.sequence);
         self.correlation.get_or_insert(stamp.correlation);
         self.trace = self.trace.or(stamp.trace);
+    }
+
+    /// Notes when and where it was tracked: the caller's part of [`stamp`](Self::stamp).
+    #[inline]
+    pub(crate) fn note_origin(&mut self) {
+        if self.timestamp.is_empty() {
+            self.timestamp.set(Timestamp::now().unix_nanos());
+        }
+        let here = correlation::here();
+        if self.trace.is_none()
+            && let Some(span) = here.span
+        {
+            self.trace = Some(span);
+        }
+        if self.correlation.is_none() {
+            self.correlation = here.correlation;
+        } else if self.trace.is_none() {
+            self.trace = here.correlation.and_then(|current| current.trace());
+        }
+    }
+
+    /// The engine's part: what can be said of an event once it has its place among the others.
+    pub(crate) fn complete(&mut self, sequence: u64, process: &Correlation) {
+        let sequence = self.sequence.get_or_set(sequence);
+        if self.id.is_none() {
+            let at = self.timestamp.get().map(Timestamp::from_unix_nanos);
+            self.id = Some(EventId::v7(at.unwrap_or_else(Timestamp::now), sequence));
+        }
+        if self.correlation.is_none() {
+            self.correlation = Some(process.clone());
+        }
     }
 
     /// It was tracked by the dead letter hook, which will not be called for it.
@@ -145,12 +179,12 @@ impl Event {
 
     /// `event.timestamp`
     pub fn timestamp(&self) -> Option<Timestamp> {
-        self.timestamp
+        self.timestamp.get().map(Timestamp::from_unix_nanos)
     }
 
     /// `event.sequence`
     pub fn sequence(&self) -> Option<u64> {
-        self.sequence
+        self.sequence.get()
     }
 
     /// The correlation of the request in which it happened.
@@ -303,7 +337,7 @@ impl fmt::Debug for Event {
             "id": self.id(),
             "timestamp": self.timestamp(),
             "sequence": self.sequence(),
-            "session": self.session_id().map(SessionId::as_str)
+            "session": self.session_id().map(SessionId::text)
         );
         event.finish_non_exhaustive()
     }

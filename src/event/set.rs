@@ -25,14 +25,14 @@ impl Event {
     /// Sets when it happened.
     #[must_use]
     pub fn with_timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
-        self.timestamp = Some(timestamp.into());
+        self.timestamp.set(timestamp.into().unix_nanos());
         self
     }
 
     /// Sets `event.sequence`; beyond `i64::MAX` it is written as that.
     #[must_use]
     pub fn with_sequence(mut self, sequence: u64) -> Self {
-        self.sequence = Some(sequence);
+        self.sequence.set(sequence);
         self
     }
 

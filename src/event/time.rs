@@ -1,6 +1,7 @@
 //! When it happened: nanoseconds since the Unix epoch, written as RFC 3339 in UTC.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -177,9 +178,50 @@ pub(crate) fn whole_millis(duration: Duration) -> i64 {
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }
 
+/// At most what an `i64` holds. Most times come through here once an event, so it is no wide arithmetic.
+#[inline]
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs())
+        .ok()
+        .and_then(|seconds| seconds.checked_mul(NANOS_PER_SECOND))
+        .and_then(|nanos| nanos.checked_add(duration.subsec_nanos().into()))
+        .unwrap_or(i64::MAX)
+}
+
+/// How long something took, in 8 bytes: whole nanoseconds, at most 584 years.
+///
+/// ```
+/// use productgraph::event::Elapsed;
+/// use std::time::Duration;
+///
+/// assert_eq!(Elapsed::from(Duration::from_millis(12)).get(), Duration::from_millis(12));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Elapsed(NonZeroU64);
+
+impl Elapsed {
+    /// The time as a duration.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        Duration::from_nanos(self.0.get() - 1)
+    }
+}
+
+impl From<Duration> for Elapsed {
+    fn from(duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+}
+
+impl fmt::Debug for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.get(), f)
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     fn from(at: SystemTime) -> Self {
-        let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
         match at.duration_since(UNIX_EPOCH) {
             Ok(after) => Self(nanos(after)),
             Err(before) => Self(-nanos(before.duration())),
@@ -259,6 +301,17 @@ mod tests {
             Timestamp::parse_set("0001-01-01T00:00:01Z"),
             Err(TimestampError)
         );
+    }
+
+    #[test]
+    fn a_time_taken_has_no_gap_and_an_end() {
+        for nanos in [0, 1, u64::MAX - 1] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(Elapsed::from(duration).get(), duration);
+        }
+        let most = Duration::from_nanos(u64::MAX - 1);
+        assert_eq!(Elapsed::from(Duration::MAX).get(), most);
+        assert_eq!(size_of::<Option<Elapsed>>(), 8);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Sampling {
             Threshold::Below(limit) => {
                 event
                     .session_id()
-                    .map_or(limit > 0, |session| hash(session.as_str()) < limit)
+                    .map_or(limit > 0, |session| hash(&session.text()) < limit)
                     || is_failure(event)
                     || (self.journeys && is_journey(event.kind()))
             }

@@ -5,8 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Ingress;
+use super::gate::Seen;
 use super::policy::Priority;
 use crate::ledger::DropReason;
+
+/// How often whoever ends the ingress looks for pushes under way before it leaves them to the accounts.
+const LAST_LOOKS: u32 = if cfg!(pg_loom) { 0 } else { 1024 };
 
 /// How long a consumer that found too little to do wants to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl<E> Ingress<E> {
             Park::Idle => 1,
             Park::Linger { threshold } => threshold,
         };
-        self.gate.park(threshold, || self.queue.len())
+        self.gate.park(threshold, || self.look())
     }
 
     /// Resolves when a producer or [`Ingress::close`] wakes the consumer; sometimes for nothing.
@@ -78,14 +82,32 @@ impl<E> Ingress<E> {
     /// False: not closed, or there is more to drain. After true, an event of a push that had begun
     /// before the close is dropped as abandoned by its own producer.
     pub(crate) fn try_finish(&self) -> bool {
-        self.gate.leave_if(|| self.queue.is_empty())
+        self.gate.leave_if(|| self.look())
     }
 
     /// Leaves for good: closes, and counts what is left in the ring as dropped for `reason`.
     pub(crate) fn finish(&self, reason: DropReason) {
         self.close();
+        self.closing.set(reason);
         self.gate.leave();
-        self.sweep(reason);
+        self.sweep();
+        for _ in 0..LAST_LOOKS {
+            if self.unaccounted() == 0 {
+                break;
+            }
+            // in the middle of a push
+            std::hint::spin_loop();
+            self.sweep();
+        }
+    }
+
+    /// What was taken, and then what waits: in this order nothing is seen twice.
+    fn look(&self) -> Seen {
+        let taken = self.drained() + self.given_up();
+        Seen {
+            taken,
+            waiting: self.queue.len(),
+        }
     }
 }
 
@@ -115,7 +137,7 @@ impl<E> Drop for Turn<'_, E> {
         self.ingress.consumer.busy.store(false, Ordering::Release);
         if self.ingress.queue.looks_ahead() && self.ingress.gate.is_gone() {
             // what was put back meanwhile was in nobody's reach for the sweep of `finish`
-            let sweep = || self.ingress.sweep(DropReason::Abandoned);
+            let sweep = || self.ingress.sweep();
             let _ = catch_unwind(AssertUnwindSafe(sweep));
         }
         if self.taken > 0 {

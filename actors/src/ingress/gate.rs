@@ -1,18 +1,23 @@
 //! The hand-shake between producers and the consumer: one word that counts and carries the state.
 //!
-//! | state | bits | a producer that has pushed |
+//! | state | bits | a producer, once it has pushed |
 //! |---|---|---|
 //! | running | none | does nothing: the consumer will look before it parks |
 //! | idle, lingering | `PARKED` | wakes the consumer once the count reaches `wake_at` |
 //! | closed | `CLOSED` | does nothing: the consumer drains what is left before it leaves |
 //! | gone | `GONE` | sweeps: nobody else will |
 //!
-//! Why no wake-up is lost and no fence is needed: a push is announced by a read-modify-write on the
-//! word *after* the event is in the ring, and parking is a compare-and-swap on the same word with the
-//! value read *before* the ring was looked at. All changes of one word are in one order. If the
-//! announcement comes before that read, the event is visible to the look (release, acquire); if it comes
-//! between the read and the swap, the swap fails; if it comes after the swap, the producer sees `PARKED`.
-//! The same argument, with `GONE` for `PARKED`, shows that every event is drained or swept.
+//! An event is announced by a read-modify-write on the word *before* it is pushed. After the push that
+//! operation would have to wait for the event to reach memory, which is most of what a push costs.
+//!
+//! Why no wake-up is lost and no fence is needed: the consumer parks, by a compare-and-swap on the same
+//! word, only when everything that was announced is in the ring or was taken from it. All changes of one
+//! word are in one order. If an announcement comes before the word is read, the consumer does not park
+//! until it has seen the event; if it comes between the read and the swap, the swap fails; if it comes
+//! after the swap, the producer sees `PARKED` and wakes the consumer after its push. With `GONE` for
+//! `PARKED` the same holds for a consumer that leaves of itself. One that is made to leave does not wait
+//! for pushes under way: whoever pushes looks for `GONE` afterwards, and what is announced and in nobody's
+//! hands counts as given up ([`Ingress::dropped`](super::Ingress::dropped)).
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -20,12 +25,12 @@ const PARKED: u64 = 1;
 const CLOSED: u64 = 1 << 1;
 const GONE: u64 = 1 << 2;
 /// One of so many announcements is told to look after rare things.
-const LOOKS: u64 = 64;
+const LOOKS: u64 = 256;
 /// One announcement: the count sits above the flags and has 61 bits.
 const ONE: u64 = 1 << SHIFT;
 const SHIFT: u32 = 3;
 
-/// What a producer has to do after its push.
+/// What a producer has to do once it has pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Duty {
     Nothing,
@@ -35,6 +40,15 @@ pub(super) enum Duty {
     Sweep,
     /// Nobody has to be woken; one push in [`LOOKS`] sees whether there still is anybody.
     Look,
+}
+
+/// What the consumer finds when it looks, in this order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Events that were taken out of the ring so far, by whom ever.
+    pub(super) taken: u64,
+    /// Events that are in it.
+    pub(super) waiting: usize,
 }
 
 /// Count of announced events, and whether the consumer runs, is parked or is gone.
@@ -47,10 +61,11 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Announces one event. To be called after it was pushed.
+    /// Announces one event, which must be pushed or [withdrawn](Self::withdraw) now.
     #[inline]
     pub(super) fn announce(&self) -> Duty {
-        // Release: whoever reads this count sees the push. Acquire: `wake_at` belongs to `PARKED`.
+        // Acquire: `wake_at` belongs to `PARKED`. Release: what was pushed before is visible to whoever
+        // reads this count.
         let before = self.word.fetch_add(ONE, Ordering::AcqRel);
         let looks = (before >> SHIFT) % LOOKS == LOOKS - 1;
         if before & (PARKED | CLOSED | GONE) == 0 && !looks {
@@ -58,6 +73,12 @@ impl Gate {
         } else {
             self.duty(before)
         }
+    }
+
+    /// Takes back an announcement whose push found no place.
+    #[cold]
+    pub(super) fn withdraw(&self) {
+        self.word.fetch_sub(ONE, Ordering::AcqRel);
     }
 
     #[cold]
@@ -76,15 +97,16 @@ impl Gate {
         }
     }
 
-    /// Parks the consumer until `threshold` events are in the ring, of which `len` tells the number.
+    /// Parks the consumer until `threshold` events are in the ring.
     ///
-    /// False, and running again, if there are that many already, if one arrived meanwhile, or if the
-    /// gate is closed. A producer may wake a little early (an event that was drained before it was
-    /// announced counts), never late.
-    pub(super) fn park(&self, threshold: usize, len: impl FnOnce() -> usize) -> bool {
+    /// False, and running again, if there are that many already, if one arrived meanwhile or is about to
+    /// be pushed, or if the gate is closed.
+    pub(super) fn park(&self, threshold: usize, look: impl FnOnce() -> Seen) -> bool {
         let seen = self.word.load(Ordering::Acquire);
-        let missing = threshold.max(1).saturating_sub(len());
-        if seen & (CLOSED | GONE) == 0 && missing > 0 {
+        let Seen { taken, waiting } = look();
+        let missing = threshold.max(1).saturating_sub(waiting);
+        let all = taken + waiting as u64 >= seen >> SHIFT;
+        if seen & (CLOSED | GONE) == 0 && missing > 0 && all {
             self.wake_at.store(
                 (seen >> SHIFT).saturating_add(missing as u64),
                 Ordering::Relaxed,
@@ -117,14 +139,25 @@ impl Gate {
     }
 
     /// The consumer leaves if the gate is closed and everything announced so far has left the ring.
-    pub(super) fn leave_if(&self, is_empty: impl FnOnce() -> bool) -> bool {
+    pub(super) fn leave_if(&self, look: impl FnOnce() -> Seen) -> bool {
         let seen = self.word.load(Ordering::Acquire);
-        seen & CLOSED != 0
-            && is_empty()
+        if seen & CLOSED == 0 {
+            return false;
+        }
+        let Seen { taken, waiting } = look();
+        waiting == 0
+            && taken >= seen >> SHIFT
             && self
                 .word
                 .compare_exchange(seen, seen | GONE, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
+    }
+
+    /// Whether the consumer is known to have left for good. After a push: the rare producer that asks a
+    /// moment too early leaves its event to the accounts.
+    #[inline]
+    pub(super) fn seems_gone(&self) -> bool {
+        self.word.load(Ordering::Acquire) & GONE != 0
     }
 
     /// Whether the consumer has left for good. If not, whoever makes it leave sees all that this

@@ -2,8 +2,10 @@
 //!
 //! Accounts, exact whenever no call is in progress: `calls = accepted + refused` and
 //! `accepted = drained + dropped + len`. While calls are in progress `accepted` is never below
-//! `drained + dropped` and never above what was pushed, and it never goes down.
+//! `drained + dropped` and never above the calls, and it goes down only when more producers at once
+//! than [`SPARE`](queue) meet in the last places.
 
+mod closing;
 mod consume;
 mod gate;
 mod policy;
@@ -20,6 +22,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use self::closing::Closing;
 use self::gate::Gate;
 use self::queue::{Admitted, Queue};
 use crate::budget::Budget;
@@ -31,6 +34,7 @@ use crate::sync::{AtomicBool, Notify, Ordering, Padded};
 pub(crate) use self::consume::Park;
 pub(crate) use self::policy::IngressOptions;
 pub use self::policy::{Overflow, Priority};
+pub use self::produce::Place;
 #[cfg(all(test, not(pg_loom)))]
 pub(crate) use self::produce::Refused;
 
@@ -43,12 +47,14 @@ pub(crate) struct Ingress<E> {
     overflow: Overflow,
     weigh: fn(&E) -> usize,
     priority: Option<fn(&E) -> Priority>,
+    trusted: bool,
     /// Refuses early; the gate knows for certain.
     closed: AtomicBool,
     gate: Padded<Gate>,
     consumer: Padded<Consumer>,
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
+    closing: Closing,
     origin: Origin,
     pulses: Arc<Pulses>,
     alert: Alert,
@@ -71,11 +77,13 @@ impl<E> Ingress<E> {
             overflow: options.overflow,
             weigh: options.weigh,
             priority: options.priority,
+            trusted: options.trusted,
             closed: AtomicBool::new(false),
             gate: Padded::default(),
             consumer: Padded::default(),
             refused: AtomicCounts::default(),
             dropped: AtomicCounts::default(),
+            closing: Closing::default(),
             origin: Origin::here(),
             pulses: Arc::default(),
             alert: Alert::default(),
@@ -124,8 +132,8 @@ impl<E> Ingress<E> {
     /// Events taken in. An event counts from the moment at which its `try_push` or `push_wait` returns,
     /// or earlier.
     pub(crate) fn accepted(&self) -> u64 {
-        // A producer counts after its push, so a fast consumer may be ahead of the count.
-        let left = self.drained() + self.dropped().total();
+        // the two are not read at one instant
+        let left = self.drained() + self.given_up();
         self.gate.announced().max(left)
     }
 
@@ -141,9 +149,28 @@ impl<E> Ingress<E> {
         self.refused.snapshot()
     }
 
-    /// Events taken in and given up in the ring.
+    /// Events taken in and given up in the ring. Once the consumer has left for good these are all that it
+    /// did not take, those of pushes that end only later included.
     pub(crate) fn dropped(&self) -> Counts<DropReason> {
-        self.dropped.snapshot()
+        let unaccounted = if self.gate.seems_gone() {
+            self.unaccounted()
+        } else {
+            0
+        };
+        let mut dropped = self.dropped.snapshot();
+        dropped.add(self.closing.reason(), unaccounted);
+        dropped
+    }
+
+    /// Events that were announced and not taken out of the ring. Right, or too low.
+    fn unaccounted(&self) -> u64 {
+        let announced = self.gate.announced();
+        announced.saturating_sub(self.drained() + self.given_up())
+    }
+
+    /// Events that were taken out of the ring by somebody else than the consumer.
+    fn given_up(&self) -> u64 {
+        self.dropped.total()
     }
 
     /// Tells of what happens here without a look at it.
@@ -166,7 +193,8 @@ impl<E> Ingress<E> {
     }
 
     /// Empties the ring.
-    fn sweep(&self, reason: DropReason) {
+    fn sweep(&self) {
+        let reason = self.closing.reason();
         while let Some(admitted) = self.queue.pop_least() {
             self.discard(admitted, reason);
         }

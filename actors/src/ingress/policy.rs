@@ -42,6 +42,8 @@ pub(crate) struct IngressOptions<E> {
     pub(crate) weigh: fn(&E) -> usize,
     /// Asked once for an event, if anybody wants to know.
     pub(crate) priority: Option<fn(&E) -> Priority>,
+    /// Neither of the two ever panics.
+    pub(crate) trusted: bool,
 }
 
 /// What one event may use up.
@@ -55,6 +57,7 @@ pub(super) struct Limit {
 
 impl Overflow {
     /// The limit of an event. Never zero places, so that waiting for room ends.
+    #[inline]
     pub(super) fn limit(self, priority: Priority, capacity: usize, ceiling: usize) -> Limit {
         let all = Limit {
             places: capacity,

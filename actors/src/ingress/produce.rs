@@ -1,5 +1,6 @@
 //! The producers' side: any thread, any number, no runtime.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Ingress;
@@ -28,8 +29,53 @@ struct Admission {
     limit: Limit,
 }
 
+/// Room for one event in the ring and in the budget, for the event that it was reserved for.
+///
+/// Given back when it is dropped.
+#[must_use = "it holds room until it is filled or dropped"]
+pub struct Place<'a, E> {
+    ingress: &'a Ingress<E>,
+    weight: u32,
+    priority: Priority,
+}
+
+impl<E> Place<'_, E> {
+    /// Puts the event in. Should others have filled the ring meanwhile, it is treated as by
+    /// [`Sender::try_send`](crate::Sender::try_send).
+    #[inline]
+    pub fn fill(self, event: E) {
+        let Self {
+            ingress,
+            weight,
+            priority,
+        } = *ManuallyDrop::new(self);
+        if let Err(event) = ingress.put(event, weight, priority) {
+            ingress.full_after_all(event, weight);
+        }
+    }
+}
+
+impl<E> Drop for Place<'_, E> {
+    fn drop(&mut self) {
+        self.ingress.budget.release(self.weight as usize);
+    }
+}
+
+impl<E> std::fmt::Debug for Place<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place")
+            .field("weight", &self.weight)
+            .field("priority", &self.priority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a panic leaves behind.
+type Panic = Box<dyn std::any::Any + Send>;
+
 impl<E> Ingress<E> {
     /// Takes an event in, or gives it back at once. Never blocks, locks, allocates or needs a runtime.
+    #[inline]
     pub(crate) fn try_push(&self, event: E) -> Result<(), Refused<E>> {
         let admission = match self.inspect(&event) {
             Ok(known) => known,
@@ -37,8 +83,35 @@ impl<E> Ingress<E> {
         };
         match self.offer(event, admission) {
             Ok(()) => Ok(()),
-            Err(event) if admission.limit.evicts => self.push_evicting(event, admission),
-            Err(event) => Err(self.refuse(event, RefuseReason::Full)),
+            Err(event) => self.push_full(event, admission),
+        }
+    }
+
+    /// A place for the event, if it can be had at once.
+    #[inline]
+    pub(crate) fn reserve(&self, event: &E) -> Option<Place<'_, E>> {
+        let admission = self.inspect(event).ok()?;
+        self.admits(admission).then_some(Place {
+            ingress: self,
+            weight: admission.weight,
+            priority: admission.priority,
+        })
+    }
+
+    /// Others took the last places between the look and the push.
+    #[cold]
+    fn full_after_all(&self, event: E, weight: u32) {
+        self.budget.release(weight as usize);
+        // as if it came now: the policy may make room
+        drop(self.try_push(event));
+    }
+
+    #[cold]
+    fn push_full(&self, event: E, admission: Admission) -> Result<(), Refused<E>> {
+        if admission.limit.evicts {
+            self.push_evicting(event, admission)
+        } else {
+            Err(self.refuse(event, RefuseReason::Full))
         }
     }
 
@@ -76,14 +149,14 @@ impl<E> Ingress<E> {
     }
 
     /// What an event may use up, or why it cannot be taken in.
+    #[inline]
     fn inspect(&self, event: &E) -> Result<Admission, RefuseReason> {
         // Relaxed: a push that does not see a close which happens at the same time is dealt with by
         // the gate.
         if self.closed.load(Ordering::Relaxed) {
             return Err(RefuseReason::Closed);
         }
-        let weight = self.weight_of(event).ok_or(RefuseReason::TooLarge)?;
-        let priority = self.priority_of(event);
+        let (weight, priority) = self.judge(event).ok_or(RefuseReason::TooLarge)?;
         let limit = self
             .overflow
             .limit(priority, self.queue.capacity(), self.budget.ceiling());
@@ -97,12 +170,32 @@ impl<E> Ingress<E> {
         }
     }
 
-    /// None if the weigher panics, which must not take the caller along. Never zero: the ceiling would
-    /// bound nothing.
-    fn weight_of(&self, event: &E) -> Option<usize> {
-        let weigh = AssertUnwindSafe(|| (self.weigh)(event));
-        match catch_unwind(weigh) {
-            Ok(weight) => Some(weight.max(1)),
+    /// Weight and priority; none if the weigher panics, which must not take the caller along. The weight
+    /// is never zero: the ceiling would bound nothing.
+    #[inline]
+    fn judge(&self, event: &E) -> Option<(usize, Priority)> {
+        let both = || {
+            let priority = self.priority.map_or(Priority::Normal, |of| of(event));
+            ((self.weigh)(event), priority)
+        };
+        let (weight, priority) = if self.trusted {
+            both()
+        } else {
+            match catch_unwind(AssertUnwindSafe(both)) {
+                Ok(known) => known,
+                Err(panic) => self.judge_apart(event, panic)?,
+            }
+        };
+        Some((weight.max(1), priority))
+    }
+
+    /// One of the two panicked: the priority is not worth losing the event for.
+    #[cold]
+    fn judge_apart(&self, event: &E, panic: Panic) -> Option<(usize, Priority)> {
+        let_go(panic);
+        let priority = self.priority_of(event);
+        match catch_unwind(AssertUnwindSafe(|| (self.weigh)(event))) {
+            Ok(weight) => Some((weight, priority)),
             Err(panic) => {
                 let_go(panic);
                 None
@@ -122,32 +215,44 @@ impl<E> Ingress<E> {
     }
 
     /// Takes an event in if there is room for it.
+    #[inline]
     fn offer(&self, event: E, admission: Admission) -> Result<(), E> {
+        if !self.admits(admission) {
+            return Err(event);
+        }
         let Admission {
-            weight,
-            priority,
-            limit,
+            weight, priority, ..
         } = admission;
+        self.put(event, weight, priority).inspect_err(|_| {
+            self.budget.release(weight as usize);
+        })
+    }
+
+    /// Announces and pushes what was admitted.
+    #[inline]
+    fn put(&self, event: E, weight: u32, priority: Priority) -> Result<(), E> {
+        let duty = self.gate.announce();
+        let pushed = self.queue.push(event, weight, priority);
+        if pushed.is_err() {
+            self.gate.withdraw();
+        }
+        if duty != Duty::Nothing || self.gate.seems_gone() {
+            self.attend(duty);
+        }
+        pushed
+    }
+
+    /// Charges the budget, unless there is no room.
+    #[inline]
+    fn admits(&self, admission: Admission) -> bool {
+        let Admission { weight, limit, .. } = admission;
         // Looking first keeps a producer from pushing into a full ring, where it would spin until a
         // consumer that was preempted in the middle of a pop goes on; and it keeps one who waits for a
         // place from waking itself by giving the charge back.
         let held = self.queue.len();
-        if held >= limit.places
-            || self.may_wait_for_the_lost(held)
-            || !self.budget.try_charge_within(weight as usize, limit.bytes)
-        {
-            return Err(event);
-        }
-        match self.queue.push(event, weight, priority) {
-            Ok(()) => {
-                self.announce();
-                Ok(())
-            }
-            Err(event) => {
-                self.budget.release(weight as usize);
-                Err(event)
-            }
-        }
+        held < limit.places
+            && !self.may_wait_for_the_lost(held)
+            && self.budget.try_charge_within(weight as usize, limit.bytes)
     }
 
     /// Whether a push into a ring that holds `held` events could meet a place that a thread was emptying
@@ -157,9 +262,10 @@ impl<E> Ingress<E> {
         held + POPS_UNDER_WAY >= self.queue.capacity() && self.is_forked()
     }
 
-    fn announce(&self) {
-        match self.gate.announce() {
-            Duty::Nothing => {}
+    /// What is left to do once an event was pushed.
+    #[cold]
+    fn attend(&self, duty: Duty) {
+        match duty {
             Duty::Wake if self.is_forked() => {}
             Duty::Wake => {
                 self.pulses.buffer.call(here());
@@ -168,7 +274,10 @@ impl<E> Ingress<E> {
             Duty::Look => {
                 self.is_forked();
             }
-            Duty::Sweep => self.sweep(DropReason::Abandoned),
+            Duty::Nothing | Duty::Sweep => {}
+        }
+        if self.gate.seems_gone() {
+            self.sweep();
         }
     }
 
@@ -197,6 +306,7 @@ impl<E> Ingress<E> {
         Err(self.refuse(event, RefuseReason::Full))
     }
 
+    #[cold]
     pub(crate) fn refuse(&self, event: E, reason: RefuseReason) -> Refused<E> {
         let reason = match reason {
             RefuseReason::Full if self.is_forked() => RefuseReason::Forked,

@@ -13,6 +13,10 @@
 use super::policy::Priority;
 use crate::sync::{AtomicU32, Ordering, Padded, Ring};
 
+/// Places beyond the capacity. Producers look whether there is room and then push; those who looked at
+/// the same time find room nevertheless.
+const SPARE: usize = if cfg!(pg_loom) { 0 } else { 64 };
+
 /// An event in a ring with the bytes it was charged.
 pub(super) struct Admitted<E> {
     pub(super) event: E,
@@ -58,9 +62,9 @@ impl<E> Queue<E> {
     pub(super) fn new(capacity: usize, apart: bool) -> Self {
         let capacity = capacity.max(1);
         Self {
-            ring: Ring::new(capacity),
+            ring: Ring::new(capacity + SPARE),
             high: apart.then(|| High {
-                ring: Ring::new(capacity),
+                ring: Ring::new(capacity + SPARE),
                 stamps: Padded::default(),
                 ahead: [Ring::new(1), Ring::new(1)],
             }),
@@ -72,6 +76,7 @@ impl<E> Queue<E> {
         self.capacity
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         match &self.high {
             None => self.ring.len(),
@@ -82,14 +87,8 @@ impl<E> Queue<E> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        match &self.high {
-            None => self.ring.is_empty(),
-            Some(_) => self.len() == 0,
-        }
-    }
-
     /// Puts an event in, or gives it back.
+    #[inline]
     pub(super) fn push(&self, event: E, weight: u32, priority: Priority) -> Result<(), E> {
         let is_high = priority == Priority::High;
         let (ring, position) = match &self.high {

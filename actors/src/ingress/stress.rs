@@ -27,6 +27,7 @@ fn ingress(capacity: usize, max_bytes: usize, overflow: Overflow) -> Arc<Ingress
                 Priority::Normal
             }
         }),
+        trusted: false,
     }))
 }
 

@@ -29,6 +29,7 @@ fn options(capacity: usize, max_bytes: usize, overflow: Overflow) -> IngressOpti
                 Priority::Normal
             }
         }),
+        trusted: false,
     }
 }
 

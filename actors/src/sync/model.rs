@@ -73,10 +73,6 @@ impl<T> Ring<T> {
         tail.saturating_sub(self.head.load(Ordering::Acquire))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn with_items<R>(&self, f: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
         f(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -10,7 +10,7 @@ use crate::correlation::{Correlation, SessionSource};
 use crate::event::context::Millis;
 use crate::event::edit::Edit;
 use crate::event::value::{JsonText, Value};
-use crate::event::{Event, time};
+use crate::event::{Elapsed, Event, time};
 
 /// A value of a top-level field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,6 +141,18 @@ impl FieldType for u64 {
     }
 }
 
+impl FieldType for Elapsed {
+    const EXPECTED: &'static str = Duration::EXPECTED;
+
+    fn as_field(&self) -> Option<FieldValue<'_>> {
+        Some(FieldValue::Int(time::whole_millis(self.get())))
+    }
+
+    fn read(json: Json) -> Option<Self> {
+        Duration::read(json).map(Self::from)
+    }
+}
+
 impl FieldType for Duration {
     const EXPECTED: &'static str = "a number of milliseconds";
 
@@ -177,13 +189,13 @@ impl Event {
         mut visit: impl FnMut(&'static Key, FieldValue<'_>),
     ) {
         if let Some(id) = self.id() {
-            visit(&keys::EVENT_ID, FieldValue::Text(id.encode(&mut [0; 36])));
+            visit(&keys::EVENT_ID, FieldValue::Text(&id.text()));
         }
         if let Some(session) = self.session_id() {
-            visit(&keys::SESSION_ID, FieldValue::Text(session.as_str()));
+            visit(&keys::SESSION_ID, FieldValue::Text(&session.text()));
         }
         if let Some(user) = self.user_id() {
-            visit(&keys::USER_ID, FieldValue::Text(user.as_str()));
+            visit(&keys::USER_ID, FieldValue::Text(&user.text()));
         }
         if let Some(org) = self.org().filter(|org| !org.id().is_empty()) {
             visit(&keys::ORG_ID, FieldValue::Text(org.id()));
@@ -228,7 +240,7 @@ impl Event {
         };
         if let Some(correlation) = self.correlation() {
             if let Some(request) = correlation.request_id() {
-                ours(own::REQUEST_ID, request.as_str());
+                ours(own::REQUEST_ID, &request.text());
             }
             if let Some(source) = self.minted_session(correlation) {
                 ours(own::SESSION_SOURCE, source);
@@ -242,7 +254,7 @@ impl Event {
             ours(own::USER_SOURCE, "claimed");
         }
         if let Some(anonymous) = self.anonymous_id() {
-            ours(own::ANONYMOUS_ID, anonymous.as_str());
+            ours(own::ANONYMOUS_ID, &anonymous.text());
         }
         if let Some(name) = self.org().and_then(|org| org.display_name()) {
             ours(own::ORG_NAME, name);

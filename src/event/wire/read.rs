@@ -120,7 +120,7 @@ impl Event {
             "1 to 255 characters of [A-Za-z0-9._:-]",
             |t| EventId::parse(t).ok(),
         )?;
-        event.timestamp = object
+        let timestamp = object
             .non_empty(&keys::EVENT_TIMESTAMP)?
             .map(|text| Timestamp::parse_set(&text))
             .transpose()
@@ -129,7 +129,12 @@ impl Event {
                 expected: "an RFC 3339 time with an offset, between the years 1677 and 2262",
             })?
             .flatten();
-        event.sequence = object.field(&keys::EVENT_SEQUENCE)?;
+        if let Some(at) = timestamp {
+            event.timestamp.set(at.unix_nanos());
+        }
+        if let Some(sequence) = object.field(&keys::EVENT_SEQUENCE)? {
+            event.sequence.set(sequence);
+        }
         let contexts = Contexts::take(&mut object)?;
         let duration = object.field(&keys::DURATION_MS)?;
         let has_extra = contexts != Contexts::default() || duration.is_some();

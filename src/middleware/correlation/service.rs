@@ -45,11 +45,11 @@ impl<S> Correlate<S> {
             return None;
         }
         let name = self.settings.extract.request_header_name();
-        let id = correlation.request_id()?.as_str();
+        let id = correlation.request_id()?.text();
         // the very value that came is shared instead of copied
         let value = match headers.get(name) {
-            Some(value) if value == id => value.clone(),
-            _ => HeaderValue::from_str(id).ok()?,
+            Some(value) if value == id.as_str() => value.clone(),
+            _ => HeaderValue::from_str(&id).ok()?,
         };
         Some(Echo {
             name: name.clone(),

@@ -1,5 +1,6 @@
 //! Which of the ordinary responses of a route are kept.
 
+use crate::correlation::SessionId;
 use crate::privacy::{Threshold, hash, threshold};
 
 /// The share of sessions whose responses are kept, as a threshold over their hash.
@@ -18,10 +19,13 @@ impl Rate {
 
     /// Whether a session is kept: the same answer for the same session in every process, so that
     /// journeys stay whole. Without a session the dice decide.
-    pub(super) fn keeps(self, session: Option<&str>) -> bool {
+    pub(super) fn keeps(self, session: Option<&SessionId>) -> bool {
         match self.0 {
             Threshold::All => true,
-            Threshold::Below(limit) => session.map_or_else(|| fastrand::u64(..), hash) < limit,
+            Threshold::Below(limit) => {
+                let chance = session.map_or_else(|| fastrand::u64(..), |id| hash(&id.text()));
+                chance < limit
+            }
         }
     }
 }
@@ -30,10 +34,14 @@ impl Rate {
 mod tests {
     use super::*;
 
+    fn session(number: usize) -> SessionId {
+        SessionId::parse(&format!("sess-lx2k9-{number}")).expect("a token")
+    }
+
     fn kept(share: f64) -> usize {
         let rate = Rate::new(share);
         (0..10_000)
-            .filter(|n| rate.keeps(Some(&format!("sess-lx2k9-{n}"))))
+            .filter(|n| rate.keeps(Some(&session(*n))))
             .count()
     }
 
@@ -50,7 +58,7 @@ mod tests {
     #[test]
     fn a_session_kept_at_a_low_rate_is_kept_at_every_higher_one() {
         for n in 0..1_000 {
-            let session = format!("s{n}");
+            let session = session(n);
             if Rate::new(0.1).keeps(Some(&session)) {
                 assert!(Rate::new(0.3).keeps(Some(&session)));
             }

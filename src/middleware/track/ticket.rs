@@ -105,9 +105,7 @@ impl Ticket {
             || self
                 .grpc_status
                 .is_some_and(|code| GRPC_FAULTS.contains(&code))
-            || self
-                .rate
-                .keeps(correlation.map(|correlation| correlation.session_id().as_str()))
+            || self.rate.keeps(correlation.map(Correlation::session_id))
     }
 }
 

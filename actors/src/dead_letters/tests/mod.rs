@@ -81,6 +81,7 @@ impl Rig {
             overflow: Overflow::DropNewest,
             weigh: |_| WEIGHT,
             priority,
+            trusted: false,
         });
         let names_ref: Vec<_> = names.iter().map(String::as_str).collect();
         let options = Options {

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::block_on;
-use crate::ingress::gate::{Duty, Gate};
-use crate::sync::{AtomicU64, Notify, Ordering, Ring, fence};
+use crate::ingress::gate::{Duty, Gate, Seen};
+use crate::sync::{AtomicU64, Notify, Ordering, Ring};
 
 /// What the models need of a gate.
 trait Protocol: Default + Send + Sync + 'static {
-    /// True for the defect of announcing before the push.
-    const ANNOUNCES_FIRST: bool = false;
     fn announce(&self) -> Duty;
-    fn park(&self, threshold: usize, len: impl FnOnce() -> usize) -> bool;
+    fn park(&self, threshold: usize, look: impl FnOnce() -> Seen) -> bool;
     fn unpark(&self);
-    fn leave(&self);
+    fn close(&self);
+    fn leave_if(&self, look: impl FnOnce() -> Seen) -> bool;
+    fn is_gone(&self) -> bool;
 }
 
 impl Protocol for Gate {
@@ -23,16 +23,24 @@ impl Protocol for Gate {
         self.announce()
     }
 
-    fn park(&self, threshold: usize, len: impl FnOnce() -> usize) -> bool {
-        self.park(threshold, len)
+    fn park(&self, threshold: usize, look: impl FnOnce() -> Seen) -> bool {
+        self.park(threshold, look)
     }
 
     fn unpark(&self) {
         self.unpark();
     }
 
-    fn leave(&self) {
-        self.leave();
+    fn close(&self) {
+        self.close();
+    }
+
+    fn leave_if(&self, look: impl FnOnce() -> Seen) -> bool {
+        self.leave_if(look)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.seems_gone()
     }
 }
 
@@ -52,25 +60,32 @@ impl<P: Protocol> Shared<P> {
     }
 
     fn push(&self) -> Duty {
-        let early = P::ANNOUNCES_FIRST.then(|| self.gate.announce());
+        let duty = self.gate.announce();
         self.ring.push(()).unwrap();
-        let duty = early.unwrap_or_else(|| self.gate.announce());
         if duty == Duty::Wake {
             self.wake.notify_one();
         }
         duty
     }
 
-    /// Pops until nothing of `left` is left, parked for `threshold` events (or the rest) in between.
-    fn consume(&self, mut left: usize, threshold: usize) {
+    /// Pops until all of `total` is popped, parked for `threshold` events (or the rest) in between.
+    fn consume(&self, total: usize, threshold: usize) {
+        let mut taken = 0;
         loop {
-            left -= self.pop_all();
-            if left == 0 {
+            taken += self.pop_all();
+            if taken == total {
                 return;
             }
-            if self.gate.park(threshold.min(left), || self.ring.len()) {
+            let look = || Seen {
+                taken: taken as u64,
+                waiting: self.ring.len(),
+            };
+            if self.gate.park(threshold.min(total - taken), look) {
                 block_on(self.wake.notified());
                 self.gate.unpark();
+            } else {
+                // somebody is in the middle of a push
+                thread::yield_now();
             }
         }
     }
@@ -88,7 +103,11 @@ fn going_idle_after_lingering<P: Protocol>() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || _ = shared.push())
         };
-        if shared.gate.park(5, || shared.ring.len()) {
+        let look = || Seen {
+            taken: 0,
+            waiting: shared.ring.len(),
+        };
+        if shared.gate.park(5, look) {
             shared.gate.unpark();
         }
         shared.consume(1, 1);
@@ -112,14 +131,16 @@ fn every_event_reaches_the_consumer<P: Protocol>(producers: usize, each: usize, 
     });
 }
 
-/// The consumer leaves while `producers` push one event each: whoever pops them, all are popped.
+/// The consumer leaves of itself while `producers` push one event each: whoever pops them, all are
+/// popped.
 fn every_event_is_drained_or_swept<P: Protocol>(producers: usize) {
     loom::model(move || {
         let shared = Shared::<P>::new();
         let producer = |_| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
-                if shared.push() == Duty::Sweep {
+                shared.push();
+                if shared.gate.is_gone() {
                     shared.pop_all()
                 } else {
                     0
@@ -127,13 +148,24 @@ fn every_event_is_drained_or_swept<P: Protocol>(producers: usize) {
             })
         };
         let threads: Vec<_> = (0..producers).map(producer).collect();
-        shared.gate.leave();
-        let swept = shared.pop_all();
+        shared.gate.close();
+        let mut drained = 0;
+        loop {
+            drained += shared.pop_all();
+            let look = || Seen {
+                taken: drained as u64,
+                waiting: shared.ring.len(),
+            };
+            if shared.gate.leave_if(look) {
+                break;
+            }
+            thread::yield_now();
+        }
         let by_producers: usize = threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
             .sum();
-        assert_eq!(swept + by_producers, producers);
+        assert_eq!(drained + by_producers, producers);
     });
 }
 
@@ -184,25 +216,21 @@ struct Broken<D> {
 
 const PARKED: u64 = 1;
 const GONE: u64 = 2;
-const SHIFT: u32 = 2;
+const CLOSED: u64 = 4;
+const SHIFT: u32 = 3;
 
 /// One deviation from the gate that ships.
 trait Defect: Default + Send + Sync + 'static {
-    const ANNOUNCES_FIRST: bool = false;
     const ANNOUNCE: Ordering = Ordering::AcqRel;
-    const LOOK: Ordering = Ordering::Acquire;
-    const LEAVE: Ordering = Ordering::AcqRel;
     /// Counts in one word and keeps the state in another, without a fence between.
     const SPLIT: bool = false;
-    /// Looks at the ring before it reads the word.
-    const LOOKS_FIRST: bool = false;
     const THRESHOLD_LATE: bool = false;
+    /// Parks and leaves without regard to pushes under way.
+    const FORGETS: bool = false;
     const SWEEPS: bool = true;
 }
 
 impl<D: Defect> Protocol for Broken<D> {
-    const ANNOUNCES_FIRST: bool = D::ANNOUNCES_FIRST;
-
     fn announce(&self) -> Duty {
         let before = if D::SPLIT {
             self.count.fetch_add(1, D::ANNOUNCE);
@@ -210,33 +238,31 @@ impl<D: Defect> Protocol for Broken<D> {
         } else {
             self.word.fetch_add(1 << SHIFT, D::ANNOUNCE)
         };
-        if before & GONE != 0 {
-            return if D::SWEEPS {
-                Duty::Sweep
-            } else {
-                Duty::Nothing
-            };
-        }
         let wakes = before & PARKED != 0
             && (D::SPLIT || (before >> SHIFT) + 1 >= self.wake_at.load(Ordering::Relaxed))
             && self.word.fetch_and(!PARKED, Ordering::AcqRel) & PARKED != 0;
         if wakes { Duty::Wake } else { Duty::Nothing }
     }
 
-    fn park(&self, threshold: usize, len: impl FnOnce() -> usize) -> bool {
-        let mut len = Some(len);
-        let mut look = move || len.take().map_or(0, |len| len());
-        let early = D::LOOKS_FIRST.then(&mut look);
-        let seen = self.word.load(D::LOOK);
-        let missing = threshold.saturating_sub(early.unwrap_or_else(look)) as u64;
-        let wake_at = (seen >> SHIFT) + missing;
+    fn park(&self, threshold: usize, look: impl FnOnce() -> Seen) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        let Seen { taken, waiting } = look();
+        let count = if D::SPLIT {
+            self.count.load(Ordering::Acquire)
+        } else {
+            word >> SHIFT
+        };
+        let missing = threshold.saturating_sub(waiting) as u64;
+        let wake_at = count + missing;
         if !D::THRESHOLD_LATE {
             self.wake_at.store(wake_at, Ordering::Relaxed);
         }
+        let all = D::FORGETS || taken + waiting as u64 >= count;
         let parked = missing > 0
+            && all
             && self
                 .word
-                .compare_exchange(seen, seen | PARKED, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange(word, word | PARKED, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok();
         if D::THRESHOLD_LATE {
             self.wake_at.store(wake_at, Ordering::Relaxed);
@@ -248,8 +274,29 @@ impl<D: Defect> Protocol for Broken<D> {
         self.word.fetch_and(!PARKED, Ordering::AcqRel);
     }
 
-    fn leave(&self) {
-        self.word.fetch_or(GONE, D::LEAVE);
+    fn close(&self) {
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    fn leave_if(&self, look: impl FnOnce() -> Seen) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        let Seen { taken, waiting } = look();
+        let count = if D::SPLIT {
+            self.count.load(Ordering::Acquire)
+        } else {
+            word >> SHIFT
+        };
+        let all = D::FORGETS || taken >= count;
+        waiting == 0
+            && all
+            && self
+                .word
+                .compare_exchange(word, word | GONE, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn is_gone(&self) -> bool {
+        D::SWEEPS && self.word.load(Ordering::Acquire) & GONE != 0
     }
 }
 
@@ -287,29 +334,15 @@ fn the_copy_without_a_defect_passes() {
 }
 
 defects! {
-    AnnouncesFirst { const ANNOUNCES_FIRST: bool = true; } => [
-        announcing_before_the_push_loses_a_wake_up:
+    Forgets { const FORGETS: bool = true; } => [
+        parking_in_the_middle_of_a_push_loses_a_wake_up:
             every_event_reaches_the_consumer(1, 1, 1), "deadlock";
-        announcing_before_the_push_loses_an_event:
-            every_event_is_drained_or_swept(1), "left == right";
-    ]
-    RelaxedAnnounce { const ANNOUNCE: Ordering = Ordering::Relaxed; } => [
-        an_announcement_that_does_not_release_loses_a_wake_up:
-            every_event_reaches_the_consumer(1, 1, 1), "deadlock";
-        an_announcement_that_does_not_release_loses_an_event:
+        leaving_in_the_middle_of_a_push_loses_an_event:
             every_event_is_drained_or_swept(1), "left == right";
     ]
     AnnounceWithoutAcquire { const ANNOUNCE: Ordering = Ordering::Release; } => [
         an_announcement_that_does_not_acquire_misses_the_threshold:
             going_idle_after_lingering(), "deadlock";
-    ]
-    RelaxedLook { const LOOK: Ordering = Ordering::Relaxed; } => [
-        a_look_that_does_not_acquire_loses_a_wake_up:
-            every_event_reaches_the_consumer(1, 1, 1), "deadlock";
-    ]
-    LooksFirst { const LOOKS_FIRST: bool = true; } => [
-        parking_without_a_look_after_reading_the_word_loses_a_wake_up:
-            every_event_reaches_the_consumer(1, 1, 1), "deadlock";
     ]
     Split { const SPLIT: bool = true; } => [
         a_count_and_a_state_in_two_words_lose_a_wake_up:
@@ -320,10 +353,6 @@ defects! {
     ThresholdLate { const THRESHOLD_LATE: bool = true; } => [
         a_threshold_written_after_parking_loses_a_wake_up:
             going_idle_after_lingering(), "deadlock";
-    ]
-    RelaxedLeave { const LEAVE: Ordering = Ordering::Relaxed; } => [
-        leaving_without_acquiring_loses_an_event:
-            every_event_is_drained_or_swept(1), "left == right";
     ]
     NoSweep { const SWEEPS: bool = false; } => [
         a_producer_that_does_not_sweep_loses_an_event:

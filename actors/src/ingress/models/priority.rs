@@ -24,6 +24,7 @@ fn ingress(capacity: usize) -> Shared {
                 Priority::Normal
             }
         }),
+        trusted: false,
     }))
 }
 

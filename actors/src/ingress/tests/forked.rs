@@ -43,18 +43,18 @@ fn a_push_that_would_wake_the_consumer_finds_out_and_wakes_nobody() {
 }
 
 #[test]
-fn one_push_in_sixty_four_looks_whether_anybody_is_still_there() {
+fn one_push_in_256_looks_whether_anybody_is_still_there() {
     for lingering in [false, true] {
         let ring = forkable(1000, Overflow::DropNewest);
         if lingering {
             assert!(ring.park(Park::Linger { threshold: 1000 }));
         }
         fork();
-        for _ in 0..64 {
+        for _ in 0..256 {
             assert_eq!(push(&ring), None);
         }
         assert_eq!(push(&ring), Some(RefuseReason::Forked), "{lingering}");
-        assert_eq!((ring.len(), ring.accepted()), (64, 64));
+        assert_eq!((ring.len(), ring.accepted()), (256, 256));
     }
 }
 

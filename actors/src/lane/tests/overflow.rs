@@ -233,6 +233,7 @@ fn a_priority_function_that_panics_costs_no_event() {
         overflow: Overflow::ByPriority,
         weigh: |_: &u64| WEIGHT,
         priority: Some(|_| panic!("priority")),
+        trusted: false,
     });
     let (mut rig, open) = full(100, Overflow::ByPriority);
     for id in 4..8 {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::correlation::{SessionId, UserId};
+use crate::correlation::SessionId;
 use crate::event::wire::{MAX_WIRE_BYTES, ReadError, WireOptions};
 use crate::event::{Event, EventId, EventKind, Millis, Timestamp, Value};
 
@@ -35,13 +35,16 @@ fn a_line_of_the_web_adapter_is_read_with_all_its_defects() {
     assert_eq!(event.id().unwrap(), &"evt-1767225600000-k3j9");
     assert_eq!(event.project(), Some("prod_web"));
     assert_eq!(
-        event.session_id().map(SessionId::as_str),
+        event.session_id().map(ToString::to_string).as_deref(),
         Some("sess-mjx2a3b4-0a1b2c3d")
     );
-    assert_eq!(event.user_id().map(UserId::as_str), Some("u_1"));
+    assert_eq!(
+        event.user_id().map(ToString::to_string).as_deref(),
+        Some("u_1")
+    );
     assert_eq!(event.org().unwrap().id(), "org_7");
     assert_eq!(
-        event.anonymous_id().unwrap().as_str(),
+        event.anonymous_id().unwrap().text(),
         "anon-1767225600000-zz"
     );
     assert_eq!(
@@ -57,7 +60,7 @@ fn a_line_of_the_web_adapter_is_read_with_all_its_defects() {
     else {
         panic!("{:?}", event.kind())
     };
-    assert_eq!(*duration, Some(Duration::from_millis(13)));
+    assert_eq!(*duration, Some(Duration::from_millis(13).into()));
     let metadata: Vec<_> = event.metadata().unwrap().iter().collect();
     assert_eq!(metadata, [("app_name", &Value::from("shop"))]);
 }
@@ -109,7 +112,7 @@ fn ids_in_the_metadata_do_not_replace_the_fields() {
     let event = page(json!({
         "user.id": "u_1", "org.id": "o_1", "metadata": {"user_id": "u_2", "org_id": "o_2"},
     }));
-    assert_eq!(event.user_id().unwrap().as_str(), "u_1");
+    assert_eq!(event.user_id().unwrap().text(), "u_1");
     assert_eq!(event.org().unwrap().id(), "o_1");
     assert_eq!(
         event.metadata().unwrap().get("user_id"),

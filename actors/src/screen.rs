@@ -3,9 +3,12 @@
 //! It is the application's code: it may be slow, block, or panic. So it runs on what is in nobody
 //! else's hands, under no lock ([`Stages::turn`](crate::stages::Stages::turn)).
 
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
+
 use crate::budget::Budget;
 use crate::hooks::{HookPanics, let_go};
-use crate::ingress::Priority;
+use crate::ingress::Drained;
 use crate::ledger::{DropReason, FilterReason};
 
 /// Events that are screened between two looks at whether the engine has ended, at most.
@@ -24,73 +27,99 @@ pub enum Screened<E> {
 }
 
 pub(crate) type Judge<E> = dyn Fn(E) -> Screened<E> + Send + Sync;
+pub(crate) type Edit<E> = dyn FnMut(&mut E) -> bool + Send;
+
+/// What looks at every event.
+pub(crate) enum Hook<E> {
+    /// Takes each event over and says what becomes of it.
+    Judge(Box<Judge<E>>),
+    /// Changes events where they are. The lock is for one turn at a time, of which there is never
+    /// another: nobody waits for it.
+    Edit(Mutex<Box<Edit<E>>>),
+}
 
 /// The hook, and how to weigh what it leaves.
 pub(crate) struct Screen<E> {
-    judge: Box<Judge<E>>,
+    hook: Hook<E>,
     weigh: fn(&E) -> usize,
     panics: HookPanics,
 }
 
-/// A chunk after the hook: in order, with the bytes that are charged for each.
-pub(crate) struct Passed<E> {
-    pub(crate) kept: Vec<(E, usize, Priority)>,
+/// What a hook did not let through.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
     pub(crate) filtered: Vec<FilterReason>,
     pub(crate) dropped: Vec<DropReason>,
 }
 
-impl<E> Screen<E> {
-    pub(crate) fn new(judge: Box<Judge<E>>, weigh: fn(&E) -> usize, panics: HookPanics) -> Self {
+impl<E: 'static> Screen<E> {
+    pub(crate) fn new(hook: Hook<E>, weigh: fn(&E) -> usize, panics: HookPanics) -> Self {
         Self {
-            judge,
+            hook,
             weigh,
             panics,
         }
     }
 
-    /// Runs the hook over `chunk`, whose events come with the bytes that were charged for them, and
-    /// brings the charges in line with what is left. Does not panic, whatever the hook does.
-    pub(crate) fn pass(&self, chunk: Vec<(E, usize, Priority)>, budget: &Budget) -> Passed<E> {
-        let mut filtered = Vec::new();
-        let mut dropped = Vec::new();
-        let kept = chunk
-            .into_iter()
-            .filter_map(|(event, charged, priority)| match self.judge(event) {
-                Screened::Keep((event, weight)) if settle(budget, charged, weight) => {
-                    Some((event, weight, priority))
-                }
-                Screened::Keep((event, _)) => {
-                    // it grew, and there is no room for what it grew by
-                    budget.release(charged);
-                    dropped.push(DropReason::Overflow);
-                    let_go(event);
-                    None
-                }
-                Screened::Filter(reason) => {
-                    budget.release(charged);
-                    filtered.push(reason);
-                    None
-                }
-                Screened::Drop(reason) => {
-                    budget.release(charged);
-                    dropped.push(reason);
-                    None
-                }
-            })
-            .collect();
-        Passed {
-            kept,
-            filtered,
-            dropped,
+    /// Runs the hook over `chunk`, leaves in it what goes on, in order, and brings the charges in line
+    /// with that. Does not panic, whatever the hook does.
+    pub(crate) fn pass(&self, chunk: &mut Vec<Drained<E>>, budget: &Budget) -> Lost {
+        let mut lost = Lost::default();
+        match &self.hook {
+            Hook::Judge(judge) => self.judge_all(judge, chunk, budget, &mut lost),
+            Hook::Edit(edit) => {
+                let mut edit = edit.lock().unwrap_or_else(PoisonError::into_inner);
+                self.edit_all(&mut **edit, chunk, budget, &mut lost);
+            }
         }
+        lost
+    }
+
+    fn judge_all(
+        &self,
+        judge: &Judge<E>,
+        chunk: &mut Vec<Drained<E>>,
+        budget: &Budget,
+        lost: &mut Lost,
+    ) {
+        let judged = std::mem::take(chunk).into_iter().filter_map(|drained| {
+            let Drained {
+                event,
+                weight: charged,
+                priority,
+            } = drained;
+            let dropped = match self.judge(judge, event) {
+                Screened::Keep((event, weight)) => match settle(budget, charged, weight) {
+                    Some(weight) => {
+                        return Some(Drained {
+                            event,
+                            weight,
+                            priority,
+                        });
+                    }
+                    None => {
+                        let_go(event);
+                        Some(DropReason::Overflow)
+                    }
+                },
+                Screened::Filter(reason) => {
+                    lost.filtered.push(reason);
+                    None
+                }
+                Screened::Drop(reason) => Some(reason),
+            };
+            budget.release(charged as usize);
+            lost.dropped.extend(dropped);
+            None
+        });
+        *chunk = judged.collect();
     }
 
     /// One event, and what it weighs now.
-    fn judge(&self, event: E) -> Screened<(E, usize)> {
-        let hook = || match (self.judge)(event) {
+    fn judge(&self, judge: &Judge<E>, event: E) -> Screened<(E, usize)> {
+        let hook = || match judge(event) {
             Screened::Keep(event) => {
-                // as at the ring: what weighs nothing would make the ceiling void
-                let weight = (self.weigh)(&event).max(1);
+                let weight = (self.weigh)(&event);
                 Screened::Keep((event, weight))
             }
             Screened::Filter(reason) => Screened::Filter(reason),
@@ -99,26 +128,64 @@ impl<E> Screen<E> {
         let panicked = Screened::Drop(DropReason::HookPanicked);
         self.panics.guard(hook).unwrap_or(panicked)
     }
+
+    /// One guard serves the whole chunk: a panic ends it at the event that is given up for it, and
+    /// another one serves what follows.
+    fn edit_all(
+        &self,
+        edit: &mut Edit<E>,
+        chunk: &mut Vec<Drained<E>>,
+        budget: &Budget,
+        lost: &mut Lost,
+    ) {
+        let at = Cell::new(0);
+        while at.get() < chunk.len() {
+            let stopped = self.panics.guard(|| {
+                for drained in &mut chunk[at.get()..] {
+                    if edit(&mut drained.event) {
+                        let weight = (self.weigh)(&drained.event);
+                        match settle(budget, drained.weight, weight) {
+                            Some(weight) => drained.weight = weight,
+                            None => return Some(DropReason::Overflow),
+                        }
+                    }
+                    at.set(at.get() + 1);
+                }
+                None
+            });
+            let Some(reason) = stopped.unwrap_or(Some(DropReason::HookPanicked)) else {
+                return;
+            };
+            let given_up = chunk.remove(at.get());
+            budget.release(given_up.weight as usize);
+            lost.dropped.push(reason);
+            let_go(given_up.event);
+        }
+    }
 }
 
-/// Changes a charge of `charged` bytes into one of `weight`. False, and unchanged, if that does not fit.
-fn settle(budget: &Budget, charged: usize, weight: usize) -> bool {
+/// Changes a charge of `charged` bytes into one of `weight`, and says what it is then; `None`, and
+/// unchanged, if the event grew and there is no room for what it grew by.
+fn settle(budget: &Budget, charged: u32, weight: usize) -> Option<u32> {
+    // as at the ring: what weighs nothing would make the ceiling void
+    let weight = u32::try_from(weight.max(1)).ok()?;
     if weight > charged {
-        return budget.try_charge_within(weight - charged, budget.ceiling());
+        let more = (weight - charged) as usize;
+        return budget
+            .try_charge_within(more, budget.ceiling())
+            .then_some(weight);
     }
     if weight < charged {
-        budget.release(charged - weight);
+        budget.release((charged - weight) as usize);
     }
-    true
+    Some(weight)
 }
 
-impl<E> Passed<E> {
-    /// Lets go of everything: it was given up, and counted, while the hook ran.
-    pub(crate) fn discard(self, budget: &Budget) {
-        let bytes = self.kept.iter().map(|(_, weight, _)| weight).sum();
-        budget.release(bytes);
-        self.kept.into_iter().for_each(let_go);
-    }
+/// Lets go of what passed: it was given up, and counted, while the hook ran.
+pub(crate) fn discard<E>(chunk: Vec<Drained<E>>, budget: &Budget) {
+    let bytes = chunk.iter().map(|drained| drained.weight as usize).sum();
+    budget.release(bytes);
+    chunk.into_iter().for_each(let_go);
 }
 
 #[cfg(test)]
@@ -185,7 +252,7 @@ mod tests {
         let provider = Box::new(Script::delivering("sink").provider());
         let lane = Lane::new(provider, LaneOptions::default(), CEILING);
         let panics = HookPanics::new();
-        let screen = Screen::new(Box::new(judge), weigh, panics.clone());
+        let screen = Screen::new(Hook::Judge(Box::new(judge)), weigh, panics.clone());
         let stages = Stages::new(Ingress::new(&options), limits, vec![lane]);
         (stages.with_hooks(Some(screen), panics.clone()), panics)
     }
@@ -282,7 +349,11 @@ mod tests {
                 super::tests::judge(event)
             };
             stages.with_hooks(
-                Some(Screen::new(Box::new(judge), weigh, panics.clone())),
+                Some(Screen::new(
+                    Hook::Judge(Box::new(judge)),
+                    weigh,
+                    panics.clone(),
+                )),
                 panics.clone(),
             )
         });

@@ -92,17 +92,15 @@ impl Hooks {
         if self.before_send.is_empty() && self.redaction.is_none() {
             return pipeline;
         }
+        if self.before_send.is_empty() {
+            return pipeline.edit(move |event| self.redact(event));
+        }
         pipeline.screen(move |event| self.screen(event))
     }
 
     /// A panic in here that is not caught gives the event up.
     fn screen(&self, event: Event) -> Screened<Event> {
-        let event = if self.before_send.is_empty() {
-            Some(event)
-        } else {
-            while_suppressed(|| self.run(event))
-        };
-        match event {
+        match while_suppressed(|| self.run(event)) {
             Some(mut event) => {
                 self.redact(&mut event);
                 Screened::Keep(event)
@@ -111,14 +109,16 @@ impl Hooks {
         }
     }
 
-    /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook.
-    fn redact(&self, event: &mut Event) {
+    /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook. Says
+    /// whether there was anything to blot out.
+    fn redact(&self, event: &mut Event) -> bool {
         let before = self.redaction.panics();
-        self.redaction.apply(event);
+        let changed = self.redaction.apply(event);
         let panics = self.redaction.panics().saturating_sub(before);
         if panics > 0 {
             self.panics.add(panics);
         }
+        changed
     }
 
     fn run(&self, mut event: Event) -> Option<Event> {

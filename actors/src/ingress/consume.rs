@@ -8,6 +8,15 @@ use super::Ingress;
 use super::policy::Priority;
 use crate::ledger::DropReason;
 
+/// An event that was taken off the ring.
+#[derive(Debug)]
+pub(crate) struct Drained<E> {
+    pub(crate) event: E,
+    /// Bytes that are charged for it.
+    pub(crate) weight: u32,
+    pub(crate) priority: Priority,
+}
+
 /// How long a consumer that found too little to do wants to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Park {
@@ -31,10 +40,30 @@ impl<E> Ingress<E> {
             let Some(admitted) = self.queue.pop() else {
                 break;
             };
-            turn.count();
+            turn.count(1);
             let priority = admitted.priority();
             sink(admitted.event, admitted.weight as usize, priority);
         }
+        turn.taken
+    }
+
+    /// The same into `out`, a few at a time: it saves each event the way through a sink.
+    pub(crate) fn drain_into(&self, max: usize, out: &mut Vec<Drained<E>>) -> usize {
+        let Some(mut turn) = Turn::take(self) else {
+            return 0;
+        };
+        out.reserve(max.min(self.queue.len()));
+        let before = out.len();
+        while out.len() - before < max
+            && let Some(admitted) = self.queue.pop()
+        {
+            out.push(Drained {
+                priority: admitted.priority(),
+                weight: admitted.weight,
+                event: admitted.event,
+            });
+        }
+        turn.count(out.len() - before);
         turn.taken
     }
 
@@ -101,12 +130,13 @@ impl<'a, E> Turn<'a, E> {
         (!busy.swap(true, Ordering::Acquire)).then_some(Self { ingress, taken: 0 })
     }
 
-    /// Counts one event before anybody sees it, so that no report is ahead of `drained`.
-    fn count(&mut self) {
-        self.taken += 1;
+    /// Counts events before anybody sees them, so that no report is ahead of `drained`.
+    fn count(&mut self, events: usize) {
+        self.taken += events;
         // Only the holder of the turn writes, so this needs no read-modify-write.
         let drained = &self.ingress.consumer.drained;
-        drained.store(drained.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let sum = drained.load(Ordering::Relaxed) + events as u64;
+        drained.store(sum, Ordering::Release);
     }
 }
 

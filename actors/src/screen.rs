@@ -63,7 +63,7 @@ impl<E: 'static> Screen<E> {
 
     /// Runs the hook over `chunk`, leaves in it what goes on, in order, and brings the charges in line
     /// with that. Does not panic, whatever the hook does.
-    pub(crate) fn pass(&self, chunk: &mut Vec<Drained<E>>, budget: &Budget) -> Lost {
+    pub(crate) fn pass(&self, chunk: &mut Drained<E>, budget: &Budget) -> Lost {
         let mut lost = Lost::default();
         match &self.hook {
             Hook::Judge(judge) => self.judge_all(judge, chunk, budget, &mut lost),
@@ -78,24 +78,18 @@ impl<E: 'static> Screen<E> {
     fn judge_all(
         &self,
         judge: &Judge<E>,
-        chunk: &mut Vec<Drained<E>>,
+        chunk: &mut Drained<E>,
         budget: &Budget,
         lost: &mut Lost,
     ) {
-        let judged = std::mem::take(chunk).into_iter().filter_map(|drained| {
-            let Drained {
-                event,
-                weight: charged,
-                priority,
-            } = drained;
+        let Drained { events, charges } = std::mem::take(chunk);
+        for (event, (charged, priority)) in events.into_iter().zip(charges) {
             let dropped = match self.judge(judge, event) {
                 Screened::Keep((event, weight)) => match settle(budget, charged, weight) {
                     Some(weight) => {
-                        return Some(Drained {
-                            event,
-                            weight,
-                            priority,
-                        });
+                        chunk.events.push(event);
+                        chunk.charges.push((weight, priority));
+                        continue;
                     }
                     None => {
                         let_go(event);
@@ -110,9 +104,7 @@ impl<E: 'static> Screen<E> {
             };
             budget.release(charged as usize);
             lost.dropped.extend(dropped);
-            None
-        });
-        *chunk = judged.collect();
+        }
     }
 
     /// One event, and what it weighs now.
@@ -134,18 +126,18 @@ impl<E: 'static> Screen<E> {
     fn edit_all(
         &self,
         edit: &mut Edit<E>,
-        chunk: &mut Vec<Drained<E>>,
+        chunk: &mut Drained<E>,
         budget: &Budget,
         lost: &mut Lost,
     ) {
         let at = Cell::new(0);
         while at.get() < chunk.len() {
             let stopped = self.panics.guard(|| {
-                for drained in &mut chunk[at.get()..] {
-                    if edit(&mut drained.event) {
-                        let weight = (self.weigh)(&drained.event);
-                        match settle(budget, drained.weight, weight) {
-                            Some(weight) => drained.weight = weight,
+                let events = chunk.events[at.get()..].iter_mut();
+                for (event, (charged, _)) in events.zip(&mut chunk.charges[at.get()..]) {
+                    if edit(event) {
+                        match settle(budget, *charged, (self.weigh)(event)) {
+                            Some(weight) => *charged = weight,
                             None => return Some(DropReason::Overflow),
                         }
                     }
@@ -156,10 +148,10 @@ impl<E: 'static> Screen<E> {
             let Some(reason) = stopped.unwrap_or(Some(DropReason::HookPanicked)) else {
                 return;
             };
-            let given_up = chunk.remove(at.get());
-            budget.release(given_up.weight as usize);
+            let (event, charged) = chunk.remove(at.get());
+            budget.release(charged);
             lost.dropped.push(reason);
-            let_go(given_up.event);
+            let_go(event);
         }
     }
 }
@@ -182,10 +174,9 @@ fn settle(budget: &Budget, charged: u32, weight: usize) -> Option<u32> {
 }
 
 /// Lets go of what passed: it was given up, and counted, while the hook ran.
-pub(crate) fn discard<E>(chunk: Vec<Drained<E>>, budget: &Budget) {
-    let bytes = chunk.iter().map(|drained| drained.weight as usize).sum();
-    budget.release(bytes);
-    chunk.into_iter().for_each(let_go);
+pub(crate) fn discard<E>(chunk: Drained<E>, budget: &Budget) {
+    budget.release(chunk.weight());
+    chunk.events.into_iter().for_each(let_go);
 }
 
 #[cfg(test)]
@@ -201,6 +192,7 @@ mod tests {
     use crate::batch::BatchLimits;
     use crate::ingress::{Ingress, IngressOptions, Overflow};
     use crate::lane::{Lane, LaneOptions};
+    use crate::request::Slice;
     use crate::stages::Stages;
     use crate::testing::Script;
 
@@ -239,7 +231,25 @@ mod tests {
         Screened::Keep(event)
     }
 
-    fn stages() -> (Stages<Sized>, HookPanics) {
+    fn edit(event: &mut Sized) -> bool {
+        match event.then {
+            Then::Weigh(weight) => event.weight = weight,
+            Then::Filter | Then::Drop => return false,
+            Then::Panic => panic!("a hook that panics"),
+            Then::Unweighable => event.weight = usize::MAX,
+        }
+        true
+    }
+
+    fn judging() -> Hook<Sized> {
+        Hook::Judge(Box::new(judge))
+    }
+
+    fn editing() -> Hook<Sized> {
+        Hook::Edit(Mutex::new(Box::new(edit)))
+    }
+
+    fn stages(hook: Hook<Sized>) -> (Stages<Sized>, HookPanics) {
         let options = IngressOptions {
             capacity: 64,
             max_bytes: CEILING,
@@ -252,7 +262,7 @@ mod tests {
         let provider = Box::new(Script::delivering("sink").provider());
         let lane = Lane::new(provider, LaneOptions::default(), CEILING);
         let panics = HookPanics::new();
-        let screen = Screen::new(Hook::Judge(Box::new(judge)), weigh, panics.clone());
+        let screen = Screen::new(hook, weigh, panics.clone());
         let stages = Stages::new(Ingress::new(&options), limits, vec![lane]);
         (stages.with_hooks(Some(screen), panics.clone()), panics)
     }
@@ -274,8 +284,9 @@ mod tests {
         fn however_the_hook_changes_weights_the_ceiling_holds_and_every_byte_comes_back(
             events in prop::collection::vec((0usize..300, then()), 1..200),
             turns in prop::collection::vec((1usize..20, any::<bool>()), 1..60),
+            edits in any::<bool>(),
         ) {
-            let (stages, panics) = stages();
+            let (stages, panics) = stages(if edits { editing() } else { judging() });
             let mut events = events.into_iter();
             for (pushed, route) in turns {
                 for (weight, then) in events.by_ref().take(pushed) {
@@ -303,8 +314,43 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_costs_the_event_it_was_at_and_those_behind_it_are_looked_at() {
+        let (stages, panics) = stages(editing());
+        let thens = [
+            Then::Weigh(11),
+            Then::Panic,
+            Then::Weigh(13),
+            Then::Unweighable,
+            Then::Panic,
+            Then::Weigh(16),
+        ];
+        for (weight, then) in (1..).zip(thens) {
+            let event = Sized { weight, then };
+            stages.ingress.try_push(event).expect("room");
+        }
+        stages.turn(16, Instant::now());
+        stages.seal();
+        let mut weights = Vec::new();
+        stages.sealed.peek(|queue| {
+            let slices = queue.iter().flat_map(|sealed| &sealed.slices);
+            weights.extend(slices.flat_map(Slice::events).map(|event| event.weight));
+        });
+        assert_eq!(weights, [11, 13, 16]);
+        assert_eq!(
+            (panics.count(), stages.ingress.budget().used()),
+            (3, 11 + 13 + 16)
+        );
+    }
+
+    #[test]
     fn what_grows_beyond_the_room_is_given_up_and_what_shrinks_makes_room() {
-        let (stages, _) = stages();
+        for hook in [judging(), editing()] {
+            what_grows_is_given_up(hook);
+        }
+    }
+
+    fn what_grows_is_given_up(hook: Hook<Sized>) {
+        let (stages, _) = stages(hook);
         let push = |weight, then| {
             let event = Sized { weight, then };
             stages
@@ -334,7 +380,7 @@ mod tests {
     #[test]
     fn what_is_given_up_while_the_hook_has_it_is_counted_once() {
         let seen = Arc::new(AtomicU64::new(0));
-        let (stages, panics) = stages();
+        let (stages, panics) = stages(judging());
         let stages = Arc::new_cyclic(|me: &std::sync::Weak<Stages<Sized>>| {
             let (me, seen) = (me.clone(), Arc::clone(&seen));
             let judge = move |event: Sized| {

@@ -50,7 +50,7 @@ struct Intake<E> {
     /// Events off the ring that a turn has under the hook, outside the lock.
     screening: usize,
     /// Where they are then; empty otherwise, and kept for its memory.
-    chunk: Vec<Drained<E>>,
+    chunk: Drained<E>,
     accumulator: Accumulator<E>,
     outbox: VecDeque<Sealed<E>>,
     closed: Option<DropReason>,
@@ -88,7 +88,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
             ingress,
             intake: Mutex::new(Intake {
                 screening: 0,
-                chunk: Vec::new(),
+                chunk: Drained::default(),
                 accumulator: Accumulator::new(limits, budget),
                 outbox: VecDeque::new(),
                 closed: None,
@@ -149,7 +149,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 blocked: false,
                 due: intake.accumulator.due(),
             },
-            Some(screen) => self.screened_turn(screen, intake, max.min(CHUNK), now),
+            Some(screen) => {
+                let room = intake.accumulator.room();
+                self.screened_turn(screen, intake, max.min(CHUNK).min(room), now)
+            }
         }
     }
 
@@ -190,14 +193,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 outbox,
                 ..
             } = &mut *intake;
-            for Drained {
-                event,
-                weight,
-                priority,
-            } in chunk.drain(..)
-            {
-                accumulator.push(event, weight as usize, priority, now, outbox);
-            }
+            accumulator.append(&mut chunk, now, outbox);
         }
         intake.chunk = chunk;
         let turn = self.end_turn(&mut intake, drained, drained == max, now);

@@ -8,13 +8,47 @@ use super::Ingress;
 use super::policy::Priority;
 use crate::ledger::DropReason;
 
-/// An event that was taken off the ring.
+/// Events that were taken off the ring, in order, and what is known of each.
 #[derive(Debug)]
 pub(crate) struct Drained<E> {
-    pub(crate) event: E,
-    /// Bytes that are charged for it.
-    pub(crate) weight: u32,
-    pub(crate) priority: Priority,
+    pub(crate) events: Vec<E>,
+    /// The bytes that are charged for each, and how much it matters.
+    pub(crate) charges: Vec<(u32, Priority)>,
+}
+
+impl<E> Default for Drained<E> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+}
+
+impl<E> Drained<E> {
+    pub(crate) fn len(&self) -> usize {
+        self.charges.len()
+    }
+
+    /// Exactly: what holds the events may become a batch.
+    fn reserve(&mut self, events: usize) {
+        self.events.reserve_exact(events);
+        self.charges.reserve(events);
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, at: usize) -> (E, usize) {
+        let (weight, _) = self.charges.remove(at);
+        (self.events.remove(at), weight as usize)
+    }
+
+    /// The bytes that are charged for all of them.
+    pub(crate) fn weight(&self) -> usize {
+        self.charges
+            .iter()
+            .map(|(weight, _)| *weight as usize)
+            .sum()
+    }
 }
 
 /// How long a consumer that found too little to do wants to be left alone.
@@ -48,7 +82,7 @@ impl<E> Ingress<E> {
     }
 
     /// The same into `out`, a few at a time: it saves each event the way through a sink.
-    pub(crate) fn drain_into(&self, max: usize, out: &mut Vec<Drained<E>>) -> usize {
+    pub(crate) fn drain_into(&self, max: usize, out: &mut Drained<E>) -> usize {
         let Some(mut turn) = Turn::take(self) else {
             return 0;
         };
@@ -57,11 +91,9 @@ impl<E> Ingress<E> {
         while out.len() - before < max
             && let Some(admitted) = self.queue.pop()
         {
-            out.push(Drained {
-                priority: admitted.priority(),
-                weight: admitted.weight,
-                event: admitted.event,
-            });
+            let priority = admitted.priority();
+            out.charges.push((admitted.weight, priority));
+            out.events.push(admitted.event);
         }
         turn.count(out.len() - before);
         turn.taken

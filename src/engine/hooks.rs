@@ -9,6 +9,7 @@ use super::EngineBuilder;
 use super::options::Keeps;
 use crate::correlation::while_suppressed;
 use crate::event::Stamp;
+use crate::privacy::Known;
 use crate::{Consent, Event, Redaction};
 
 /// What becomes of an event on which a hook panicked. The panic is counted either way, see
@@ -93,7 +94,10 @@ impl Hooks {
             return pipeline;
         }
         if self.before_send.is_empty() {
-            return pipeline.edit(move |event| self.redact(event));
+            let mut known = Known::default();
+            return pipeline.edit(move |event| {
+                self.counted(|redaction| redaction.apply_knowing(event, &mut known))
+            });
         }
         pipeline.screen(move |event| self.screen(event))
     }
@@ -102,7 +106,7 @@ impl Hooks {
     fn screen(&self, event: Event) -> Screened<Event> {
         match while_suppressed(|| self.run(event)) {
             Some(mut event) => {
-                self.redact(&mut event);
+                self.counted(|redaction| redaction.apply(&mut event));
                 Screened::Keep(event)
             }
             None => Screened::Filter(FilterReason::BeforeSend),
@@ -111,9 +115,9 @@ impl Hooks {
 
     /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook. Says
     /// whether there was anything to blot out.
-    fn redact(&self, event: &mut Event) -> bool {
+    fn counted(&self, redact: impl FnOnce(&Redaction) -> bool) -> bool {
         let before = self.redaction.panics();
-        let changed = self.redaction.apply(event);
+        let changed = redact(&self.redaction);
         let panics = self.redaction.panics().saturating_sub(before);
         if panics > 0 {
             self.panics.add(panics);

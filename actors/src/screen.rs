@@ -82,14 +82,19 @@ impl<E: 'static> Screen<E> {
         budget: &Budget,
         lost: &mut Lost,
     ) {
-        let Drained { events, charges } = std::mem::take(chunk);
-        for (event, (charged, priority)) in events.into_iter().zip(charges) {
+        let events = std::mem::take(&mut chunk.events);
+        let charges = &mut chunk.charges;
+        let (mut at, mut kept) = (0, 0);
+        // the memory of what comes in is that of what goes on
+        let judged = events.into_iter().filter_map(|event| {
+            let (charged, priority) = charges[at];
+            at += 1;
             let dropped = match self.judge(judge, event) {
                 Screened::Keep((event, weight)) => match settle(budget, charged, weight) {
                     Some(weight) => {
-                        chunk.events.push(event);
-                        chunk.charges.push((weight, priority));
-                        continue;
+                        charges[kept] = (weight, priority);
+                        kept += 1;
+                        return Some(event);
                     }
                     None => {
                         let_go(event);
@@ -104,7 +109,10 @@ impl<E: 'static> Screen<E> {
             };
             budget.release(charged as usize);
             lost.dropped.extend(dropped);
-        }
+            None
+        });
+        chunk.events = judged.collect();
+        chunk.charges.truncate(kept);
     }
 
     /// One event, and what it weighs now.

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use super::detect::SHORTEST;
 use super::rules::Rules;
 use crate::Text;
 use crate::event::{Edit, JsonText, Value};
@@ -27,9 +28,10 @@ impl Default for Known {
 impl Known {
     /// Whether it is one of them: the same few bytes, or else the very same place in memory, where
     /// nothing can have changed, since it has been held here.
-    fn has(&self, text: &Text) -> bool {
+    fn has(&self, text: &str) -> bool {
         self.0[place(text)].as_ref().is_some_and(|known| {
-            std::ptr::eq(known.as_str(), text.as_str()) || (is_short(text) && known == text)
+            let known = known.as_str();
+            std::ptr::eq(known, text) || (is_short(text) && known == text)
         })
     }
 
@@ -41,12 +43,12 @@ impl Known {
 }
 
 /// Short text is compared: it lies in the event itself and is copied with it, or might as well.
-fn is_short(text: &Text) -> bool {
+fn is_short(text: &str) -> bool {
     text.len() < size_of::<Text>()
 }
 
 /// Where a text is remembered, by its bytes if it is short, and by its address otherwise.
-fn place(text: &Text) -> usize {
+fn place(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mixed = match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(first), Some(last)) if is_short(text) => {
@@ -84,11 +86,15 @@ impl Edit for Knowing<'_> {
     }
 
     fn shared(&self, text: &Text) -> Option<Text> {
-        if self.known.borrow().has(text) {
+        if !self.rules.patterns.is_empty() {
+            return Edit::text(self.rules, text);
+        }
+        let plain = text.as_str();
+        if plain.len() < SHORTEST || self.known.borrow().has(plain) {
             return None;
         }
-        let edited = Edit::text(self.rules, text);
-        if edited.is_none() && self.rules.patterns.is_empty() {
+        let edited = Edit::text(self.rules, plain);
+        if edited.is_none() {
             self.known.borrow_mut().learn(text);
         }
         edited

@@ -26,6 +26,20 @@ pub(crate) enum FieldValue<'a> {
     Float(f64),
 }
 
+/// Who is shown the fields of an event.
+///
+/// A closure is one. A type of one's own can ask to be inlined where it is called, and there the kind of
+/// value is known.
+pub(crate) trait Visitor {
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>);
+}
+
+impl<F: FnMut(&'static Key, FieldValue<'_>)> Visitor for F {
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>) {
+        self(key, value);
+    }
+}
+
 /// An entry of the metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Entry<'a> {
@@ -178,45 +192,43 @@ impl Event {
     ///
     /// Whatever the event lacks is left out. `specific_types` is the option of
     /// [`WireOptions`](super::WireOptions).
-    pub(crate) fn fields(
-        &self,
-        specific_types: bool,
-        mut visit: impl FnMut(&'static Key, FieldValue<'_>),
-    ) {
+    pub(crate) fn fields(&self, specific_types: bool, visitor: &mut impl Visitor) {
         if let Some(id) = self.id() {
             match id.as_uuid_bytes() {
-                Some(bytes) => visit(&keys::EVENT_ID, FieldValue::Uuid(bytes)),
-                None => visit(&keys::EVENT_ID, FieldValue::Plain(id.encode(&mut [0; 36]))),
+                Some(bytes) => visitor.field(&keys::EVENT_ID, FieldValue::Uuid(bytes)),
+                None => visitor.field(&keys::EVENT_ID, FieldValue::Plain(id.encode(&mut [0; 36]))),
             }
         }
         if let Some(session) = self.session_id() {
-            visit(&keys::SESSION_ID, FieldValue::Plain(session.as_str()));
+            visitor.field(&keys::SESSION_ID, FieldValue::Plain(session.as_str()));
         }
         if let Some(user) = self.user_id() {
-            visit(&keys::USER_ID, FieldValue::Text(user.as_str()));
+            visitor.field(&keys::USER_ID, FieldValue::Text(user.as_str()));
         }
         if let Some(org) = self.org().filter(|org| !org.id().is_empty()) {
-            visit(&keys::ORG_ID, FieldValue::Text(org.id()));
+            visitor.field(&keys::ORG_ID, FieldValue::Text(org.id()));
         }
         let (event_type, default_name) = self.wire_type(specific_types);
         match self.kind() {
-            EventKind::Other { .. } => visit(&keys::EVENT_TYPE, FieldValue::Text(event_type)),
-            _ => visit(&keys::EVENT_TYPE, FieldValue::Plain(event_type)),
+            EventKind::Other { .. } => {
+                visitor.field(&keys::EVENT_TYPE, FieldValue::Text(event_type))
+            }
+            _ => visitor.field(&keys::EVENT_TYPE, FieldValue::Plain(event_type)),
         }
         if let Some(name) = self.name().or(default_name) {
-            visit(&keys::EVENT_NAME, FieldValue::Text(name));
+            visitor.field(&keys::EVENT_NAME, FieldValue::Text(name));
         }
         if let Some(at) = self.timestamp() {
-            visit(&keys::EVENT_TIMESTAMP, FieldValue::Time(at));
+            visitor.field(&keys::EVENT_TIMESTAMP, FieldValue::Time(at));
         }
         if let Some(value) = self.sequence().as_ref().and_then(FieldType::as_field) {
-            visit(&keys::EVENT_SEQUENCE, value);
+            visitor.field(&keys::EVENT_SEQUENCE, value);
         }
-        self.kind().visit(&mut visit);
+        self.kind().visit(visitor);
         if let Some(extra) = self.extra() {
-            extra.contexts.visit(&mut visit);
+            extra.contexts.visit(visitor);
             if let Some(value) = extra.duration.as_ref().and_then(FieldType::as_field) {
-                visit(&keys::DURATION_MS, value);
+                visitor.field(&keys::DURATION_MS, value);
             }
         }
     }

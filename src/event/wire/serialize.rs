@@ -24,7 +24,7 @@ impl Serialize for Event {
             map.serialize_entry(keys::PRODUCT_ID.name, cut(project, keys::PRODUCT_ID.max))?;
             map.serialize_entry(keys::PROJECT_ID.name, cut(project, keys::PROJECT_ID.max))?;
         }
-        self.fields(false, |key, value| {
+        self.fields(false, &mut |key: &'static Key, value: FieldValue<'_>| {
             if result.is_ok() {
                 result = field(&mut map, key, value);
             }

@@ -1,12 +1,12 @@
 //! Writing an event as one flat JSON object.
 
 use super::clock::Clock;
-use super::fields::{Entry, FieldValue};
+use super::fields::{Entry, FieldValue, Visitor};
 use super::keys::{self, Key};
 use super::limits::cut;
 use super::{TenantKeys, WireError, WireOptions, json};
 use crate::correlation::UserSource;
-use crate::event::Event;
+use crate::event::{Event, Timestamp};
 
 impl Event {
     /// Appends the event to `out` as one flat JSON object.
@@ -59,9 +59,7 @@ impl Event {
             None if !head.0.is_empty() => out.extend_from_slice(&head.0),
             _ => tenant(own.unwrap_or(&options.project), options.tenant_keys, out),
         }
-        self.fields(options.specific_types, |key, value| {
-            field(out, clock, key, value);
-        });
+        self.fields(options.specific_types, &mut Writer { out, clock });
         self.write_metadata(claimed, clock, out);
         out.push(b'}');
         Ok(())
@@ -101,7 +99,7 @@ impl Event {
                     out.push(b':');
                     json::value(out, value);
                 }
-                Entry::Own(key, value) => field(out, clock, key, value),
+                Entry::Own(key, value) => Writer { out, clock }.field(key, value),
             }
             if first {
                 // in place of the comma
@@ -142,38 +140,59 @@ fn tenant(project: &str, keys: TenantKeys, out: &mut Vec<u8>) {
     out[start] = b'{';
 }
 
-/// Appends a field. Inlined, the match is decided where the value comes from.
-#[inline]
-fn field(out: &mut Vec<u8>, clock: &mut Clock, key: &Key, value: FieldValue<'_>) {
-    match value {
-        FieldValue::Text(text) => text_field(out, key, text),
-        FieldValue::Plain(text) => {
-            prefix(out, key, key.length);
-            json::plain_text(out, text);
-        }
-        FieldValue::Uuid(bytes) => {
-            prefix(out, key, key.length);
-            json::uuid(out, bytes);
-        }
-        FieldValue::Time(at) => {
-            prefix(out, key, key.length);
-            clock.write(at, out);
-        }
-        FieldValue::Int(number) => {
-            prefix(out, key, key.length - 1);
-            json::int(out, number);
-        }
-        FieldValue::Float(number) => {
-            prefix(out, key, key.length - 1);
-            json::float(out, number);
+/// Appends fields.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    clock: &'a mut Clock,
+}
+
+impl Visitor for Writer<'_> {
+    #[expect(
+        clippy::inline_always,
+        reason = "so that where the kind of value is known only the call of one writer is left"
+    )]
+    #[inline(always)]
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>) {
+        let out = &mut *self.out;
+        match value {
+            FieldValue::Text(text) => text_field(out, key, text),
+            FieldValue::Plain(text) => plain_field(out, key, text),
+            FieldValue::Uuid(bytes) => uuid_field(out, key, bytes),
+            FieldValue::Time(at) => time_field(out, self.clock, key, at),
+            FieldValue::Int(number) => int_field(out, key, number),
+            FieldValue::Float(number) => float_field(out, key, number),
         }
     }
 }
 
-#[inline]
 fn text_field(out: &mut Vec<u8>, key: &Key, text: &str) {
     prefix(out, key, key.length);
     json::rest_of_text(out, cut(text, key.max));
+}
+
+fn plain_field(out: &mut Vec<u8>, key: &Key, text: &str) {
+    prefix(out, key, key.length);
+    json::plain_text(out, text);
+}
+
+fn uuid_field(out: &mut Vec<u8>, key: &Key, bytes: &[u8; 16]) {
+    prefix(out, key, key.length);
+    json::uuid(out, bytes);
+}
+
+fn time_field(out: &mut Vec<u8>, clock: &mut Clock, key: &Key, at: Timestamp) {
+    prefix(out, key, key.length);
+    clock.write(at, out);
+}
+
+fn int_field(out: &mut Vec<u8>, key: &Key, number: i64) {
+    prefix(out, key, key.length - 1);
+    json::int(out, number);
+}
+
+fn float_field(out: &mut Vec<u8>, key: &Key, number: f64) {
+    prefix(out, key, key.length - 1);
+    json::float(out, number);
 }
 
 #[inline]

@@ -21,7 +21,7 @@ pub(super) use card::is_card;
 pub(super) const MARK: &str = "[redacted]";
 
 /// Shorter text holds no secret: `cvv=1`, `a@b.c`.
-const SHORTEST: usize = 5;
+pub(super) const SHORTEST: usize = 5;
 
 /// What to look for.
 #[derive(Clone)]

@@ -42,6 +42,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 pub use self::answer::Answer;
@@ -134,13 +135,14 @@ impl HttpTransport {
             headers.insert(CONTENT_ENCODING, encoding);
         }
 
+        // not by the builder, which would copy the headers one by one
+        let mut post = reqwest::Request::new(Method::POST, self.endpoint.url().clone());
+        *post.headers_mut() = headers;
+        *post.timeout_mut() = Some(self.timeout);
+        *post.body_mut() = Some(request.body.into());
         let response = self
             .client
-            .post(self.endpoint.url().clone())
-            .headers(headers)
-            .timeout(self.timeout)
-            .body(request.body)
-            .send()
+            .execute(post)
             .await
             .map_err(|e| TransportError::of(&e))?;
         Ok(self.read(response).await)

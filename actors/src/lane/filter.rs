@@ -12,6 +12,7 @@ use crate::hooks::HookPanics;
 use crate::ledger::{Counts, DropReason, FilterReason};
 use crate::pulse::here;
 use crate::request::{Sealed, Slice};
+use crate::slices::Slices;
 
 /// Says why an event is to be kept from a provider; `None` lets it through.
 pub(crate) type Filter<E> = Box<dyn Fn(&E) -> Option<FilterReason> + Send + Sync>;
@@ -58,7 +59,7 @@ impl<E> Sifted<E> {
         Self {
             kept: Sealed {
                 number,
-                slices: slices.to_vec(),
+                slices: Slices::copied(slices),
                 only: None,
             },
             filtered: Counts::default(),

@@ -7,36 +7,13 @@ use tokio::time::Instant;
 
 use super::Stages;
 use crate::lane::Sifted;
-use crate::request::{Sealed, Slice};
+use crate::request::Sealed;
 
 /// What the lanes' filters left of one batch.
 struct Sifting<E> {
     number: u64,
     /// By lane; empty if every lane gets everything.
     lanes: Vec<Option<Sifted<E>>>,
-}
-
-/// A batch as the filters see it, while it stays in the hand-off. Nearly always there is one slice,
-/// which takes no memory of its own.
-enum Copied<E> {
-    One([Slice<E>; 1]),
-    More(Vec<Slice<E>>),
-}
-
-impl<E> Copied<E> {
-    fn of(slices: &[Slice<E>]) -> Self {
-        match slices {
-            [one] => Self::One([one.clone()]),
-            more => Self::More(more.to_vec()),
-        }
-    }
-
-    fn slices(&self) -> &[Slice<E>] {
-        match self {
-            Self::One(one) => one,
-            Self::More(more) => more,
-        }
-    }
 }
 
 impl<E: Send + Sync + 'static> Stages<E> {
@@ -56,14 +33,14 @@ impl<E: Send + Sync + 'static> Stages<E> {
     /// What the lanes' filters leave of the next batch. They are the application's code: they run while
     /// the batch is still in the hand-off, and nothing is locked.
     fn sift(&self) -> Option<Sifting<E>> {
-        let copy = |sealed: &Sealed<E>| (sealed.number, Copied::of(&sealed.slices), sealed.only);
-        let (number, copied, only) = self.sealed.next(copy)?;
+        let copy = |sealed: &Sealed<E>| (sealed.number, sealed.slices.clone(), sealed.only);
+        let (number, slices, only) = self.sealed.next(copy)?;
         let mut lanes = Vec::new();
         // what was put back into one lane has passed that lane's filter before
         if only.is_none() {
             self.aside(|| {
                 for (i, lane) in self.lanes.iter().enumerate() {
-                    if let Some(sifted) = lane.sift(number, copied.slices(), &self.hook_panics) {
+                    if let Some(sifted) = lane.sift(number, &slices, &self.hook_panics) {
                         lanes.resize_with(self.lanes.len(), || None);
                         lanes[i] = Some(sifted);
                     }

@@ -271,7 +271,11 @@ impl<E> State<E> {
             self.counts.pending_bytes -= slice.weight();
             self.holdings.release(slice);
         }
-        self.garbage.extend(slices);
+        if self.garbage.is_empty() {
+            self.garbage = slices;
+        } else {
+            self.garbage.extend(slices);
+        }
     }
 
     /// Of `before` this lane has only `kept` left.

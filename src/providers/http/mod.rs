@@ -128,7 +128,11 @@ impl HttpTransport {
     }
 
     async fn send_once(&self, request: Request) -> Result<Answer, TransportError> {
-        let mut headers = self.headers.clone();
+        // with room for those of the client and of HTTP
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + request.headers.len() + 4);
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
         headers.extend(request.headers);
         headers.insert(CONTENT_TYPE, request.content_type);
         if let Some(encoding) = request.content_encoding {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What it does with requests.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "each test binary uses its own part")]
 pub(crate) enum Manner {
     /// Reads all of them, and never answers.
     Silent,

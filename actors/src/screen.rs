@@ -86,11 +86,11 @@ impl<E: 'static> Screen<E> {
         let charges = &mut chunk.charges;
         let (mut at, mut kept) = (0, 0);
         // the memory of what comes in is that of what goes on
-        let judged = events.into_iter().filter_map(|event| {
-            let (charged, priority) = charges[at];
+        let passed = events.into_iter().filter_map(|event| {
+            let (held, priority) = charges[at];
             at += 1;
             let dropped = match self.judge(judge, event) {
-                Screened::Keep((event, weight)) => match settle(budget, charged, weight) {
+                Screened::Keep((event, weight)) => match settle(budget, held, weight) {
                     Some(weight) => {
                         charges[kept] = (weight, priority);
                         kept += 1;
@@ -107,11 +107,11 @@ impl<E: 'static> Screen<E> {
                 }
                 Screened::Drop(reason) => Some(reason),
             };
-            budget.release(charged as usize);
+            budget.release(held as usize);
             lost.dropped.extend(dropped);
             None
         });
-        chunk.events = judged.collect();
+        chunk.events = passed.collect();
         chunk.charges.truncate(kept);
     }
 

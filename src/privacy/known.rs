@@ -58,7 +58,7 @@ fn place(text: &str) -> usize {
         _ if !is_short(text) => text.as_ptr().addr() as u64 / 16,
         _ => bytes
             .iter()
-            .fold(0, |mixed, byte| mixed << 8 | u64::from(*byte)),
+            .fold(0, |mixed, byte| (mixed << 8) | u64::from(*byte)),
     };
     // the upper bits of the product depend on all of what was mixed
     let spread = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;

@@ -211,7 +211,7 @@ impl Event {
         let (event_type, default_name) = self.wire_type(specific_types);
         match self.kind() {
             EventKind::Other { .. } => {
-                visitor.field(&keys::EVENT_TYPE, FieldValue::Text(event_type))
+                visitor.field(&keys::EVENT_TYPE, FieldValue::Text(event_type));
             }
             _ => visitor.field(&keys::EVENT_TYPE, FieldValue::Plain(event_type)),
         }

@@ -63,7 +63,7 @@ fn is_plain(bytes: &[u8]) -> bool {
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         let word = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
-        return escapes(word(first) | word(last) << 32) == 0;
+        return escapes(word(first) | (word(last) << 32)) == 0;
     }
     !bytes.iter().any(|&byte| needs_escape(byte))
 }
@@ -174,11 +174,11 @@ const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// Halves the number three times, all parts at once: into two of four digits, four of two, eight of
 /// one. The multiplications divide by 100 and by 10, exactly for numbers of that size.
 const fn eight(value: u64) -> u64 {
-    let fours = value / 10_000 | (value % 10_000) << 32;
-    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    (tens | (twos - 10 * tens) << 8) + ZEROS
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    (tens | ((twos - 10 * tens) << 8)) + ZEROS
 }
 
 /// Appends a number; what JSON cannot say becomes `null`.

@@ -89,7 +89,7 @@ pub(super) fn has_digits_enough(text: &str) -> bool {
     let digits = text
         .as_bytes()
         .iter()
-        .map(|byte| usize::from(byte.is_ascii_digit() | (*byte == 0xef)));
+        .map(|byte| usize::from(matches!(byte, b'0'..=b'9' | 0xef)));
     digits.sum::<usize>() >= LENGTHS.start
 }
 

@@ -50,18 +50,34 @@ fn allocations(runtime: &Runtime, builder: impl FnOnce() -> PipelineBuilder<usiz
     counted.count_total
 }
 
-#[test]
-fn a_screen_costs_one_allocation_for_each_chunk() {
-    let runtime = Builder::new_current_thread()
+fn runtime() -> Runtime {
+    Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
-        .expect("a runtime");
+        .expect("a runtime")
+}
+
+#[test]
+fn a_screen_costs_one_allocation_for_each_chunk() {
+    let runtime = runtime();
     let without = allocations(&runtime, builder);
     let with = allocations(&runtime, || builder().screen(Screened::Keep));
     println!("{without} without, {with} with");
     assert!(
         with <= without + (EVENTS / CHUNK) as u64 + 8,
+        "{without} without, {with} with"
+    );
+}
+
+#[test]
+fn what_changes_events_where_they_are_costs_one_allocation_for_each_batch_at_most() {
+    let runtime = runtime();
+    let without = allocations(&runtime, builder);
+    let with = allocations(&runtime, || builder().edit(|_| false));
+    println!("{without} without, {with} with");
+    assert!(
+        with <= without + (EVENTS / 100) as u64 + 8,
         "{without} without, {with} with"
     );
 }

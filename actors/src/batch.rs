@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::backoff::FOREVER;
 use crate::budget::{Budget, Charge};
-use crate::ingress::Priority;
+use crate::ingress::{Drained, Priority};
 use crate::request::{Batch, Sealed};
 
 /// When a batch closes. Whichever is reached first.
@@ -51,6 +51,9 @@ const MOST_EVENTS: usize = u32::MAX as usize;
 
 /// Places reserved for a batch when its first event arrives.
 const MOST_RESERVED: usize = 256;
+
+/// Batches of fewer events are not built by moving them at once.
+const FEW: usize = 16;
 
 /// Collects events and seals them into numbered batches. No runtime, no actor.
 ///
@@ -152,11 +155,73 @@ impl<E> Accumulator<E> {
         }
         mine.events.push(event);
         mine.bytes += weight;
-        if self.len() >= self.limits.max_events.min(MOST_EVENTS)
-            || self.bytes() >= self.limits.max_bytes
-        {
+        if self.is_full() {
             out.extend(self.seal());
         }
+    }
+
+    /// Takes over everything in `chunk`, as by [`push`](Self::push) for each. Leaves it empty.
+    pub(crate) fn append(
+        &mut self,
+        chunk: &mut Drained<E>,
+        now: Instant,
+        out: &mut VecDeque<Sealed<E>>,
+    ) {
+        if !self.append_whole(chunk, now) {
+            for (event, (weight, priority)) in chunk.events.drain(..).zip(chunk.charges.drain(..)) {
+                self.push(event, weight as usize, priority, now, out);
+            }
+        } else if self.is_full() {
+            out.extend(self.seal());
+        }
+    }
+
+    /// Moves all events at once, if they are of one priority, so is the batch, and no limit is passed.
+    /// Where they make up a batch, their memory becomes the batch's, and no event is moved.
+    fn append_whole(&mut self, chunk: &mut Drained<E>, now: Instant) -> bool {
+        let weight = chunk.weight();
+        let Some((_, first)) = chunk.charges.first().copied() else {
+            return true;
+        };
+        let (mine, other) = match first {
+            Priority::Normal => (&mut self.normal, &self.high),
+            Priority::High => (&mut self.high, &self.normal),
+        };
+        let most = self.limits.max_events.min(MOST_EVENTS);
+        let whole = other.events.is_empty()
+            && chunk.charges.iter().all(|(_, priority)| *priority == first)
+            && mine.events.len() + chunk.len() <= most
+            && mine.bytes + weight <= self.limits.max_bytes;
+        if !whole {
+            return false;
+        }
+        if mine.events.is_empty() {
+            self.oldest = Some(now);
+            if chunk.len() == most {
+                std::mem::swap(&mut mine.events, &mut chunk.events);
+            } else {
+                mine.events.reserve_exact(most.min(MOST_RESERVED));
+            }
+        }
+        mine.events.append(&mut chunk.events);
+        mine.bytes += weight;
+        chunk.charges.clear();
+        true
+    }
+
+    /// How many events to take at once, so that they make up a batch where there are many.
+    pub(crate) fn room(&self) -> usize {
+        let most = self.limits.max_events.min(MOST_EVENTS);
+        if most < FEW {
+            // a turn for each batch would cost more than it saves
+            return usize::MAX;
+        }
+        most.saturating_sub(self.len()).max(1)
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= self.limits.max_events.min(MOST_EVENTS)
+            || self.bytes() >= self.limits.max_bytes
     }
 
     /// Closes the batch being built, if it holds anything.
@@ -214,7 +279,10 @@ impl<E> Accumulator<E> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::slices::Slices;
 
     const NORMAL: Priority = Priority::Normal;
 
@@ -304,10 +372,75 @@ mod tests {
         let parts: Vec<_> = parts.map(|s| (s.urgent, s.number(), s.events())).collect();
         assert_eq!(parts, [(false, 1, &[0, 1, 3][..]), (true, 1, &[2, 4])]);
         assert_eq!(sealed.slices[0].before(sealed.slices[1].place()), 2);
-        drop(sealed.slices.remove(0));
+        sealed.slices = Slices::copied(&sealed.slices[1..]);
         assert_eq!(budget.used(), 3 + 5, "what matters is still held");
         drop(sealed);
         assert_eq!(budget.used(), 0);
+    }
+
+    fn is_high(high: bool) -> Priority {
+        if high { Priority::High } else { NORMAL }
+    }
+
+    proptest! {
+        #[test]
+        fn taking_chunks_over_makes_the_same_batches_as_taking_event_by_event(
+            chunks in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec((1u32..40, prop::bool::weighted(0.1)), 0..30)),
+                0..30,
+            ),
+            max_events in 1usize..40,
+            max_bytes in 30usize..600,
+        ) {
+            let now = Instant::now();
+            let (mut by_chunk, budget) = accumulator(max_events, max_bytes);
+            let (mut by_event, other) = accumulator(max_events, max_bytes);
+            let (mut chunks_out, mut events_out) = (VecDeque::new(), VecDeque::new());
+            let mut next = 0;
+            for (mixed, events) in chunks {
+                let mut chunk = Drained::default();
+                for (weight, high) in events {
+                    let priority = is_high(mixed && high);
+                    prop_assert!(budget.try_charge(weight as usize));
+                    prop_assert!(other.try_charge(weight as usize));
+                    chunk.events.push(next);
+                    chunk.charges.push((weight, priority));
+                    by_event.push(next, weight as usize, priority, now, &mut events_out);
+                    next += 1;
+                }
+                by_chunk.append(&mut chunk, now, &mut chunks_out);
+                prop_assert_eq!(chunk.len() + chunk.events.len(), 0);
+                prop_assert_eq!(by_chunk.len(), by_event.len());
+                prop_assert_eq!(by_chunk.due(), by_event.due());
+            }
+            chunks_out.extend(by_chunk.seal());
+            events_out.extend(by_event.seal());
+            let all = |out: &VecDeque<Sealed<u64>>| -> Vec<_> {
+                let slices = out.iter().flat_map(|sealed| &sealed.slices);
+                slices
+                    .map(|s| (s.number(), s.urgent, s.place(), s.weight(), s.events().to_vec()))
+                    .collect()
+            };
+            prop_assert_eq!(all(&chunks_out), all(&events_out));
+            prop_assert_eq!(budget.used(), other.used());
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_makes_up_a_batch_becomes_it_without_moving_an_event() {
+        let (mut acc, budget) = accumulator(20, 1000);
+        let mut chunk = Drained::default();
+        for n in 0..20 {
+            assert!(budget.try_charge(1));
+            chunk.events.push(n);
+            chunk.charges.push((1, NORMAL));
+        }
+        chunk.events.shrink_to_fit();
+        let at = chunk.events.as_ptr();
+        let mut out = VecDeque::new();
+        acc.append(&mut chunk, Instant::now(), &mut out);
+        assert_eq!(sizes(&out), [(1, 20, 20)]);
+        assert!(std::ptr::eq(out[0].slices[0].events().as_ptr(), at));
     }
 
     #[tokio::test(start_paused = true)]

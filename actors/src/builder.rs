@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kameo::actor::Spawn;
 use tokio::runtime::Handle;
@@ -17,7 +17,7 @@ use crate::ledger::FilterReason;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
 use crate::runtimes::Runtimes;
-use crate::screen::{Judge, Screen, Screened};
+use crate::screen::{Hook, Screen, Screened};
 use crate::shutdown::{AllLives, Engine, Shutdown};
 use crate::stages::Stages;
 use crate::watch::Watch;
@@ -31,7 +31,7 @@ pub struct PipelineBuilder<E> {
     overflow: Overflow,
     batch: BatchLimits,
     lanes: Vec<Destination<E>>,
-    screen: Option<Box<Judge<E>>>,
+    screen: Option<Hook<E>>,
     hook_panics: HookPanics,
     trusted_hooks: bool,
     trusted_weigher: bool,
@@ -162,7 +162,16 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
     /// refused. An event that it makes heavier is given up as overflow if there is no room for that.
     #[must_use]
     pub fn screen(mut self, screen: impl Fn(E) -> Screened<E> + Send + Sync + 'static) -> Self {
-        self.screen = Some(Box::new(screen));
+        self.screen = Some(Hook::Judge(Box::new(screen)));
+        self
+    }
+
+    /// The same for what only changes events, where they are: `edit` says whether it did. Replaces a
+    /// [`screen`](Self::screen), and the other way round. Cheaper, since no event has to be moved, and
+    /// those that stay as they are need not be weighed again.
+    #[must_use]
+    pub fn edit(mut self, edit: impl FnMut(&mut E) -> bool + Send + 'static) -> Self {
+        self.screen = Some(Hook::Edit(Mutex::new(Box::new(edit))));
         self
     }
 
@@ -264,7 +273,7 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
         let panics = self.hook_panics;
         let screen = self
             .screen
-            .map(|judge| Screen::new(judge, self.weigh, panics.clone()));
+            .map(|hook| Screen::new(hook, self.weigh, panics.clone()));
         let mut stages = Stages::new(ingress, batch, lanes).with_hooks(screen, panics);
         stages.dead = dead_letters;
         stages.trusted_hooks = self.trusted_hooks;

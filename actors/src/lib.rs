@@ -53,6 +53,7 @@ mod screen;
 mod sender;
 mod sentinel;
 mod shutdown;
+mod slices;
 mod stages;
 mod supervise;
 mod sync;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::budget::Charge;
+use crate::slices::Slices;
 
 /// A sealed, numbered, shared run of events. Dropping the last reference releases its bytes.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl<E> Batch<E> {
 pub(crate) struct Sealed<E> {
     /// Position in the order of sealing, from 1.
     pub(crate) number: u64,
-    pub(crate) slices: Vec<Slice<E>>,
+    pub(crate) slices: Slices<E>,
     /// The index of the only lane that it is for; `None` is all of them.
     pub(crate) only: Option<usize>,
 }
@@ -72,7 +73,7 @@ impl<E> Sealed<E> {
     pub(crate) fn whole(batch: Batch<E>) -> Self {
         Self {
             number: batch.number,
-            slices: vec![Slice::whole(Arc::new(batch))],
+            slices: Slices::one(Slice::whole(Arc::new(batch))),
             only: None,
         }
     }
@@ -87,7 +88,9 @@ impl<E> Sealed<E> {
 
     /// Everything in it outlives others.
     pub(crate) fn urgent(mut self) -> Self {
-        self.slices = self.slices.into_iter().map(Slice::urgent).collect();
+        for slice in &mut *self.slices {
+            slice.urgent = true;
+        }
         self
     }
 

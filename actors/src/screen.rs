@@ -3,9 +3,12 @@
 //! It is the application's code: it may be slow, block, or panic. So it runs on what is in nobody
 //! else's hands, under no lock ([`Stages::turn`](crate::stages::Stages::turn)).
 
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
+
 use crate::budget::Budget;
 use crate::hooks::{HookPanics, let_go};
-use crate::ingress::Priority;
+use crate::ingress::Drained;
 use crate::ledger::{DropReason, FilterReason};
 
 /// Events that are screened between two looks at whether the engine has ended, at most.
@@ -24,73 +27,99 @@ pub enum Screened<E> {
 }
 
 pub(crate) type Judge<E> = dyn Fn(E) -> Screened<E> + Send + Sync;
+pub(crate) type Edit<E> = dyn FnMut(&mut E) -> bool + Send;
+
+/// What looks at every event.
+pub(crate) enum Hook<E> {
+    /// Takes each event over and says what becomes of it.
+    Judge(Box<Judge<E>>),
+    /// Changes events where they are. The lock is for one turn at a time, of which there is never
+    /// another: nobody waits for it.
+    Edit(Mutex<Box<Edit<E>>>),
+}
 
 /// The hook, and how to weigh what it leaves.
 pub(crate) struct Screen<E> {
-    judge: Box<Judge<E>>,
+    hook: Hook<E>,
     weigh: fn(&E) -> usize,
     panics: HookPanics,
 }
 
-/// A chunk after the hook: in order, with the bytes that are charged for each.
-pub(crate) struct Passed<E> {
-    pub(crate) kept: Vec<(E, usize, Priority)>,
+/// What a hook did not let through.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
     pub(crate) filtered: Vec<FilterReason>,
     pub(crate) dropped: Vec<DropReason>,
 }
 
-impl<E> Screen<E> {
-    pub(crate) fn new(judge: Box<Judge<E>>, weigh: fn(&E) -> usize, panics: HookPanics) -> Self {
+impl<E: 'static> Screen<E> {
+    pub(crate) fn new(hook: Hook<E>, weigh: fn(&E) -> usize, panics: HookPanics) -> Self {
         Self {
-            judge,
+            hook,
             weigh,
             panics,
         }
     }
 
-    /// Runs the hook over `chunk`, whose events come with the bytes that were charged for them, and
-    /// brings the charges in line with what is left. Does not panic, whatever the hook does.
-    pub(crate) fn pass(&self, chunk: Vec<(E, usize, Priority)>, budget: &Budget) -> Passed<E> {
-        let mut filtered = Vec::new();
-        let mut dropped = Vec::new();
-        let kept = chunk
-            .into_iter()
-            .filter_map(|(event, charged, priority)| match self.judge(event) {
-                Screened::Keep((event, weight)) if settle(budget, charged, weight) => {
-                    Some((event, weight, priority))
-                }
-                Screened::Keep((event, _)) => {
-                    // it grew, and there is no room for what it grew by
-                    budget.release(charged);
-                    dropped.push(DropReason::Overflow);
-                    let_go(event);
-                    None
-                }
-                Screened::Filter(reason) => {
-                    budget.release(charged);
-                    filtered.push(reason);
-                    None
-                }
-                Screened::Drop(reason) => {
-                    budget.release(charged);
-                    dropped.push(reason);
-                    None
-                }
-            })
-            .collect();
-        Passed {
-            kept,
-            filtered,
-            dropped,
+    /// Runs the hook over `chunk`, leaves in it what goes on, in order, and brings the charges in line
+    /// with that. Does not panic, whatever the hook does.
+    pub(crate) fn pass(&self, chunk: &mut Drained<E>, budget: &Budget) -> Lost {
+        let mut lost = Lost::default();
+        match &self.hook {
+            Hook::Judge(judge) => self.judge_all(judge, chunk, budget, &mut lost),
+            Hook::Edit(edit) => {
+                let mut edit = edit.lock().unwrap_or_else(PoisonError::into_inner);
+                self.edit_all(&mut **edit, chunk, budget, &mut lost);
+            }
         }
+        lost
+    }
+
+    fn judge_all(
+        &self,
+        judge: &Judge<E>,
+        chunk: &mut Drained<E>,
+        budget: &Budget,
+        lost: &mut Lost,
+    ) {
+        let events = std::mem::take(&mut chunk.events);
+        let charges = &mut chunk.charges;
+        let (mut at, mut kept) = (0, 0);
+        // the memory of what comes in is that of what goes on
+        let passed = events.into_iter().filter_map(|event| {
+            let (held, priority) = charges[at];
+            at += 1;
+            let dropped = match self.judge(judge, event) {
+                Screened::Keep((event, weight)) => match settle(budget, held, weight) {
+                    Some(weight) => {
+                        charges[kept] = (weight, priority);
+                        kept += 1;
+                        return Some(event);
+                    }
+                    None => {
+                        let_go(event);
+                        Some(DropReason::Overflow)
+                    }
+                },
+                Screened::Filter(reason) => {
+                    lost.filtered.push(reason);
+                    None
+                }
+                Screened::Drop(reason) => Some(reason),
+            };
+            budget.release(held as usize);
+            lost.dropped.extend(dropped);
+            None
+        });
+        chunk.events = passed.collect();
+        chunk.charges.truncate(kept);
     }
 
     /// One event, and what it weighs now.
-    fn judge(&self, event: E) -> Screened<(E, usize)> {
-        let hook = || match (self.judge)(event) {
+    fn judge(&self, judge: &Judge<E>, event: E) -> Screened<(E, usize)> {
+        let hook = || match judge(event) {
             Screened::Keep(event) => {
-                // as at the ring: what weighs nothing would make the ceiling void
-                let weight = (self.weigh)(&event).max(1);
+                let weight = (self.weigh)(&event);
                 Screened::Keep((event, weight))
             }
             Screened::Filter(reason) => Screened::Filter(reason),
@@ -99,26 +128,63 @@ impl<E> Screen<E> {
         let panicked = Screened::Drop(DropReason::HookPanicked);
         self.panics.guard(hook).unwrap_or(panicked)
     }
+
+    /// One guard serves the whole chunk: a panic ends it at the event that is given up for it, and
+    /// another one serves what follows.
+    fn edit_all(
+        &self,
+        edit: &mut Edit<E>,
+        chunk: &mut Drained<E>,
+        budget: &Budget,
+        lost: &mut Lost,
+    ) {
+        let at = Cell::new(0);
+        while at.get() < chunk.len() {
+            let stopped = self.panics.guard(|| {
+                let events = chunk.events[at.get()..].iter_mut();
+                for (event, (charged, _)) in events.zip(&mut chunk.charges[at.get()..]) {
+                    if edit(event) {
+                        match settle(budget, *charged, (self.weigh)(event)) {
+                            Some(weight) => *charged = weight,
+                            None => return Some(DropReason::Overflow),
+                        }
+                    }
+                    at.set(at.get() + 1);
+                }
+                None
+            });
+            let Some(reason) = stopped.unwrap_or(Some(DropReason::HookPanicked)) else {
+                return;
+            };
+            let (event, charged) = chunk.remove(at.get());
+            budget.release(charged);
+            lost.dropped.push(reason);
+            let_go(event);
+        }
+    }
 }
 
-/// Changes a charge of `charged` bytes into one of `weight`. False, and unchanged, if that does not fit.
-fn settle(budget: &Budget, charged: usize, weight: usize) -> bool {
+/// Changes a charge of `charged` bytes into one of `weight`, and says what it is then; `None`, and
+/// unchanged, if the event grew and there is no room for what it grew by.
+fn settle(budget: &Budget, charged: u32, weight: usize) -> Option<u32> {
+    // as at the ring: what weighs nothing would make the ceiling void
+    let weight = u32::try_from(weight.max(1)).ok()?;
     if weight > charged {
-        return budget.try_charge_within(weight - charged, budget.ceiling());
+        let more = (weight - charged) as usize;
+        return budget
+            .try_charge_within(more, budget.ceiling())
+            .then_some(weight);
     }
     if weight < charged {
-        budget.release(charged - weight);
+        budget.release((charged - weight) as usize);
     }
-    true
+    Some(weight)
 }
 
-impl<E> Passed<E> {
-    /// Lets go of everything: it was given up, and counted, while the hook ran.
-    pub(crate) fn discard(self, budget: &Budget) {
-        let bytes = self.kept.iter().map(|(_, weight, _)| weight).sum();
-        budget.release(bytes);
-        self.kept.into_iter().for_each(let_go);
-    }
+/// Lets go of what passed: it was given up, and counted, while the hook ran.
+pub(crate) fn discard<E>(chunk: Drained<E>, budget: &Budget) {
+    budget.release(chunk.weight());
+    chunk.events.into_iter().for_each(let_go);
 }
 
 #[cfg(test)]
@@ -134,6 +200,7 @@ mod tests {
     use crate::batch::BatchLimits;
     use crate::ingress::{Ingress, IngressOptions, Overflow};
     use crate::lane::{Lane, LaneOptions};
+    use crate::request::Slice;
     use crate::stages::Stages;
     use crate::testing::Script;
 
@@ -172,7 +239,25 @@ mod tests {
         Screened::Keep(event)
     }
 
-    fn stages() -> (Stages<Sized>, HookPanics) {
+    fn edit(event: &mut Sized) -> bool {
+        match event.then {
+            Then::Weigh(weight) => event.weight = weight,
+            Then::Filter | Then::Drop => return false,
+            Then::Panic => panic!("a hook that panics"),
+            Then::Unweighable => event.weight = usize::MAX,
+        }
+        true
+    }
+
+    fn judging() -> Hook<Sized> {
+        Hook::Judge(Box::new(judge))
+    }
+
+    fn editing() -> Hook<Sized> {
+        Hook::Edit(Mutex::new(Box::new(edit)))
+    }
+
+    fn stages(hook: Hook<Sized>) -> (Stages<Sized>, HookPanics) {
         let options = IngressOptions {
             capacity: 64,
             max_bytes: CEILING,
@@ -186,7 +271,7 @@ mod tests {
         let provider = Box::new(Script::delivering("sink").provider());
         let lane = Lane::new(provider, LaneOptions::default(), CEILING);
         let panics = HookPanics::new();
-        let screen = Screen::new(Box::new(judge), weigh, panics.clone());
+        let screen = Screen::new(hook, weigh, panics.clone());
         let stages = Stages::new(Ingress::new(&options), limits, vec![lane]);
         (stages.with_hooks(Some(screen), panics.clone()), panics)
     }
@@ -208,8 +293,9 @@ mod tests {
         fn however_the_hook_changes_weights_the_ceiling_holds_and_every_byte_comes_back(
             events in prop::collection::vec((0usize..300, then()), 1..200),
             turns in prop::collection::vec((1usize..20, any::<bool>()), 1..60),
+            edits in any::<bool>(),
         ) {
-            let (stages, panics) = stages();
+            let (stages, panics) = stages(if edits { editing() } else { judging() });
             let mut events = events.into_iter();
             for (pushed, route) in turns {
                 for (weight, then) in events.by_ref().take(pushed) {
@@ -237,8 +323,43 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_costs_the_event_it_was_at_and_those_behind_it_are_looked_at() {
+        let (stages, panics) = stages(editing());
+        let thens = [
+            Then::Weigh(11),
+            Then::Panic,
+            Then::Weigh(13),
+            Then::Unweighable,
+            Then::Panic,
+            Then::Weigh(16),
+        ];
+        for (weight, then) in (1..).zip(thens) {
+            let event = Sized { weight, then };
+            stages.ingress.try_push(event).expect("room");
+        }
+        stages.turn(16, Instant::now());
+        stages.seal();
+        let mut weights = Vec::new();
+        stages.sealed.peek(|queue| {
+            let slices = queue.iter().flat_map(|sealed| &sealed.slices);
+            weights.extend(slices.flat_map(Slice::events).map(|event| event.weight));
+        });
+        assert_eq!(weights, [11, 13, 16]);
+        assert_eq!(
+            (panics.count(), stages.ingress.budget().used()),
+            (3, 11 + 13 + 16)
+        );
+    }
+
+    #[test]
     fn what_grows_beyond_the_room_is_given_up_and_what_shrinks_makes_room() {
-        let (stages, _) = stages();
+        for hook in [judging(), editing()] {
+            what_grows_is_given_up(hook);
+        }
+    }
+
+    fn what_grows_is_given_up(hook: Hook<Sized>) {
+        let (stages, _) = stages(hook);
         let push = |weight, then| {
             let event = Sized { weight, then };
             stages
@@ -268,7 +389,7 @@ mod tests {
     #[test]
     fn what_is_given_up_while_the_hook_has_it_is_counted_once() {
         let seen = Arc::new(AtomicU64::new(0));
-        let (stages, panics) = stages();
+        let (stages, panics) = stages(judging());
         let stages = Arc::new_cyclic(|me: &std::sync::Weak<Stages<Sized>>| {
             let (me, seen) = (me.clone(), Arc::clone(&seen));
             let judge = move |event: Sized| {
@@ -283,7 +404,11 @@ mod tests {
                 super::tests::judge(event)
             };
             stages.with_hooks(
-                Some(Screen::new(Box::new(judge), weigh, panics.clone())),
+                Some(Screen::new(
+                    Hook::Judge(Box::new(judge)),
+                    weigh,
+                    panics.clone(),
+                )),
                 panics.clone(),
             )
         });

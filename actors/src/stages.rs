@@ -3,23 +3,24 @@
 //! Accounts are read against the direction of flow, so that an event on the move is seen late rather
 //! than twice: first the lanes, then what was given up before them, then what was accepted.
 
+mod routing;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::batch::{Accumulator, BatchLimits};
 use crate::dead_letters::DeadLetters;
 use crate::handoff::Handoff;
 use crate::hooks::{HookPanics, aside};
-use crate::ingress::Ingress;
-use crate::lane::{Lane, Sifted};
+use crate::ingress::{Drained, Ingress};
+use crate::lane::Lane;
 use crate::ledger::{AtomicCounts, DropReason, FilterReason, Ledger};
 use crate::request::Sealed;
-use crate::screen::{CHUNK, Screen};
+use crate::screen::{CHUNK, Screen, discard};
+use routing::Progress;
 
 /// Sealed batches that may wait for the fan-out.
 const SEALED: usize = 8;
@@ -48,15 +49,11 @@ pub(crate) struct Stages<E> {
 struct Intake<E> {
     /// Events off the ring that a turn has under the hook, outside the lock.
     screening: usize,
+    /// Where they are then; empty otherwise, and kept for its memory.
+    chunk: Drained<E>,
     accumulator: Accumulator<E>,
     outbox: VecDeque<Sealed<E>>,
     closed: Option<DropReason>,
-}
-
-/// What the lanes' filters left of one batch.
-struct Sifting<E> {
-    number: u64,
-    lanes: Vec<Option<Sifted<E>>>,
 }
 
 /// What one turn of the buffer found.
@@ -91,6 +88,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
             ingress,
             intake: Mutex::new(Intake {
                 screening: 0,
+                chunk: Drained::default(),
                 accumulator: Accumulator::new(limits, budget),
                 outbox: VecDeque::new(),
                 closed: None,
@@ -151,7 +149,10 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 blocked: false,
                 due: intake.accumulator.due(),
             },
-            Some(screen) => self.screened_turn(screen, intake, max.min(CHUNK), now),
+            Some(screen) => {
+                let room = intake.accumulator.room();
+                self.screened_turn(screen, intake, max.min(CHUNK).min(room), now)
+            }
         }
     }
 
@@ -163,27 +164,25 @@ impl<E: Send + Sync + 'static> Stages<E> {
         max: usize,
         now: Instant,
     ) -> Turn {
-        let mut chunk = Vec::with_capacity(self.ingress.len().min(max));
-        let drained = self.ingress.drain(max, |event, weight, priority| {
-            chunk.push((event, weight, priority));
-        });
+        let mut chunk = std::mem::take(&mut intake.chunk);
+        let drained = self.ingress.drain_into(max, &mut chunk);
         if drained > 0 {
             intake.screening = drained;
             drop(intake);
-            let passed = self.aside(|| screen.pass(chunk, self.ingress.budget()));
+            let lost = self.aside(|| screen.pass(&mut chunk, self.ingress.budget()));
             intake = self.intake();
             if intake.closed.is_some() {
                 // who closed has counted them
                 let turn = Turn::blocked(&intake);
                 drop(intake);
-                passed.discard(self.ingress.budget());
+                discard(chunk, self.ingress.budget());
                 return Turn { drained, ..turn };
             }
             intake.screening = 0;
-            for reason in passed.filtered {
+            for reason in lost.filtered {
                 self.filtered.add(reason, 1);
             }
-            for reason in passed.dropped {
+            for reason in lost.dropped {
                 self.given_up.add(reason, 1);
                 if reason == DropReason::Overflow {
                     self.ingress.alert().losing();
@@ -194,10 +193,9 @@ impl<E: Send + Sync + 'static> Stages<E> {
                 outbox,
                 ..
             } = &mut *intake;
-            for (event, weight, priority) in passed.kept {
-                accumulator.push(event, weight, priority, now, outbox);
-            }
+            accumulator.append(&mut chunk, now, outbox);
         }
+        intake.chunk = chunk;
         let turn = self.end_turn(&mut intake, drained, drained == max, now);
         drop(intake);
         // last: whoever writes the log may panic, too
@@ -280,60 +278,6 @@ impl<E: Send + Sync + 'static> Stages<E> {
     /// Whether every sealed batch was handed over.
     pub(crate) fn is_handed_over(&self) -> bool {
         self.intake().outbox.is_empty()
-    }
-
-    /// Offers the next sealed batch to every lane.
-    pub(crate) fn route_one(&self) -> bool {
-        if !self.lanes.iter().any(|lane| lane.has_filter()) {
-            return self.route(|_| true, Vec::new());
-        }
-        let Some(sifted) = self.sift() else {
-            return false;
-        };
-        self.hook_panics.tell(Instant::now());
-        // a close that came meanwhile has routed it, and then there is nothing left to route
-        self.route(|next| next.number == sifted.number, sifted.lanes)
-    }
-
-    /// What the lanes' filters leave of the next batch. They are the application's code: they run while
-    /// the batch is still in the hand-off, and nothing is locked.
-    fn sift(&self) -> Option<Sifting<E>> {
-        let copy = |sealed: &Sealed<E>| (sealed.number, sealed.slices.clone(), sealed.only);
-        let (number, slices, only) = self.sealed.next(copy)?;
-        let lanes = match only {
-            None => self.aside(|| {
-                let sift = |lane: &Arc<Lane<E>>| lane.sift(number, &slices, &self.hook_panics);
-                self.lanes.iter().map(sift).collect()
-            }),
-            // it was put back into one lane, and has passed that lane's filter before
-            Some(_) => Vec::new(),
-        };
-        Some(Sifting { number, lanes })
-    }
-
-    /// Takes the next batch, if it is `wanted`, and offers it to every lane that it is for. Each gets
-    /// what its filter left, or everything.
-    fn route(
-        &self,
-        wanted: impl FnOnce(&Sealed<E>) -> bool,
-        mut sifted: Vec<Option<Sifted<E>>>,
-    ) -> bool {
-        let routed = self.sealed.route_one_if(wanted, |sealed| {
-            sifted.resize_with(self.lanes.len(), || None);
-            let lanes = self.lanes.iter().zip(sifted).enumerate();
-            let meant = lanes.filter(|(i, _)| sealed.only.is_none_or(|only| only == *i));
-            let garbage: Vec<_> = meant
-                .map(|(_, (lane, sifted))| match sifted {
-                    Some(sifted) => lane.offer_sifted(&sifted),
-                    None => lane.offer(&sealed),
-                })
-                .collect();
-            (sealed, garbage)
-        });
-        if let Some((sealed, _)) = &routed {
-            self.routed.advance(sealed.number);
-        }
-        routed.is_some()
     }
 
     /// Ends the data path: everything without a verdict is given up for `reason`, attempts in flight
@@ -431,32 +375,5 @@ impl<E: Send + Sync + 'static> Stages<E> {
 
     fn intake(&self) -> MutexGuard<'_, Intake<E>> {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A number that only grows, and a notice for those who wait for it.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    reached: AtomicU64,
-    changed: Notify,
-}
-
-impl Progress {
-    fn advance(&self, to: u64) {
-        self.reached.fetch_max(to, Ordering::AcqRel);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits until `number` was reached.
-    pub(crate) async fn reached(&self, number: u64) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.reached.load(Ordering::Acquire) >= number {
-                return;
-            }
-            changed.await;
-        }
     }
 }

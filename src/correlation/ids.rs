@@ -40,6 +40,10 @@ macro_rules! identifier {
                 self.0.text()
             }
 
+            pub(crate) fn compact(&self) -> &CompactId {
+                &self.0
+            }
+
             pub(crate) fn heap_bytes(&self) -> usize {
                 self.0.heap_bytes()
             }

@@ -10,6 +10,7 @@ use super::options::Keeps;
 use crate::completion::Completion;
 use crate::correlation::while_suppressed;
 use crate::event::Stamp;
+use crate::privacy::Known;
 use crate::{Consent, Event, Redaction};
 
 /// What becomes of an event on which a hook panicked. The panic is counted either way, see
@@ -91,6 +92,15 @@ impl Hooks {
     pub(super) fn attach(self, pipeline: PipelineBuilder<Event>) -> PipelineBuilder<Event> {
         let pipeline = pipeline.hook_panics(self.panics.clone());
         let completion = Completion::new();
+        if self.before_send.is_empty() {
+            let mut known = Known::default();
+            let redacts = !self.redaction.is_none();
+            return pipeline.edit(move |event| {
+                // which takes no more room
+                completion.complete(event);
+                redacts && self.counted(|redaction| redaction.apply_knowing(event, &mut known))
+            });
+        }
         pipeline.screen(move |mut event| {
             completion.complete(&mut event);
             self.screen(event)
@@ -99,28 +109,25 @@ impl Hooks {
 
     /// A panic in here that is not caught gives the event up.
     fn screen(&self, event: Event) -> Screened<Event> {
-        let event = if self.before_send.is_empty() {
-            Some(event)
-        } else {
-            while_suppressed(|| self.run(event))
-        };
-        match event {
+        match while_suppressed(|| self.run(event)) {
             Some(mut event) => {
-                self.redact(&mut event);
+                self.counted(|redaction| redaction.apply(&mut event));
                 Screened::Keep(event)
             }
             None => Screened::Filter(FilterReason::BeforeSend),
         }
     }
 
-    /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook.
-    fn redact(&self, event: &mut Event) {
+    /// What a pattern panics on is blotted out whole, and told of like any other panic of a hook. Says
+    /// whether there was anything to blot out.
+    fn counted(&self, redact: impl FnOnce(&Redaction) -> bool) -> bool {
         let before = self.redaction.panics();
-        self.redaction.apply(event);
+        let changed = redact(&self.redaction);
         let panics = self.redaction.panics().saturating_sub(before);
         if panics > 0 {
             self.panics.add(panics);
         }
+        changed
     }
 
     fn run(&self, mut event: Event) -> Option<Event> {

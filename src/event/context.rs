@@ -6,8 +6,8 @@ use crate::Text;
 use crate::event::Elapsed;
 use crate::event::edit::Edit;
 use crate::event::value::JsonText;
-use crate::event::wire::fields::{FieldType, FieldValue};
-use crate::event::wire::keys::{self, Key};
+use crate::event::wire::fields::{FieldType, Visitor};
+use crate::event::wire::keys;
 use crate::event::wire::{Object, ReadError};
 
 /// One group: a struct of optional fields, its setters, and the walks that the wire form needs.
@@ -41,9 +41,9 @@ macro_rules! context {
                 }
             )*
 
-            pub(crate) fn visit<'a>(&'a self, visit: &mut impl FnMut(&'static Key, FieldValue<'a>)) {
+            pub(crate) fn visit(&self, visitor: &mut impl Visitor) {
                 $(if let Some(value) = self.$field.as_ref().and_then(FieldType::as_field) {
-                    visit(&keys::$key, value);
+                    visitor.field(&keys::$key, value);
                 })*
             }
 

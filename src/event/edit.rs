@@ -18,6 +18,11 @@ pub(crate) trait Edit {
     /// Free text, names of metadata included.
     fn text(&self, text: &str) -> Option<Text>;
 
+    /// The same for a text that may be shared with other events.
+    fn shared(&self, text: &Text) -> Option<Text> {
+        self.text(text)
+    }
+
     /// A document of JSON that is kept as text.
     fn document(&self, document: &str) -> Option<JsonText>;
 
@@ -57,12 +62,12 @@ impl Event {
 }
 
 fn replace(text: &mut Text, edit: &impl Edit) -> bool {
-    let edited = edit.text(text);
+    let edited = edit.shared(text);
     edited.map(|edited| *text = edited).is_some()
 }
 
 fn is_edited(text: Option<&Text>, edit: &impl Edit) -> bool {
-    text.is_some_and(|text| edit.text(text).is_some())
+    text.is_some_and(|text| edit.shared(text).is_some())
 }
 
 impl Extra {
@@ -125,7 +130,9 @@ impl Contexts {
 
 /// Whether a metadata entry repeats an id, by which events are found again.
 pub(super) fn is_identity(name: &str) -> bool {
-    matches!(name, own::REQUEST_ID | own::TRACE_ID | own::SPAN_ID)
+    [&own::REQUEST_ID, &own::TRACE_ID, &own::SPAN_ID]
+        .into_iter()
+        .any(|key| key.name == name)
 }
 
 /// Gives each of several changed names of one object a name that is still free.

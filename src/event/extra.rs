@@ -6,8 +6,7 @@ use crate::Text;
 use crate::correlation::{AnonymousId, SessionId, UserId};
 use crate::event::context::{Api, ErrorInfo, Journey, Org, Page, Performance, Snapshot, State, Ui};
 use crate::event::metadata::Metadata;
-use crate::event::wire::fields::FieldValue;
-use crate::event::wire::keys::Key;
+use crate::event::wire::fields::Visitor;
 
 /// Everything beside the kind; shared by the clones of an event until one of them changes.
 #[derive(Clone, Default)]
@@ -78,11 +77,11 @@ pub(crate) static NO_CONTEXTS: Contexts = Contexts {
 };
 
 impl Contexts {
-    pub(crate) fn visit(&self, visit: &mut impl FnMut(&'static Key, FieldValue<'_>)) {
+    pub(crate) fn visit(&self, visitor: &mut impl Visitor) {
         macro_rules! each {
             ($($context:ident)*) => {
                 $(if let Some(context) = &self.$context {
-                    context.visit(visit);
+                    context.visit(visitor);
                 })*
             };
         }

@@ -3,7 +3,7 @@
 use crate::Text;
 use crate::event::EventKind;
 use crate::event::extra::Contexts;
-use crate::event::wire::fields::{FieldType, FieldValue};
+use crate::event::wire::fields::{FieldType, Visitor};
 use crate::event::wire::keys::{self, Key};
 
 impl EventKind {
@@ -93,32 +93,33 @@ impl EventKind {
     }
 
     /// Walks over the fields of this kind, but for the type and the name.
-    pub(crate) fn visit(&self, visit: &mut impl FnMut(&'static Key, FieldValue<'_>)) {
-        fn field<T: FieldType>(
-            visit: &mut impl FnMut(&'static Key, FieldValue<'_>),
-            key: &'static Key,
-            value: Option<&T>,
-        ) {
+    pub(crate) fn visit(&self, visitor: &mut impl Visitor) {
+        #[expect(
+            clippy::inline_always,
+            reason = "the kind of value is known here, and not inside"
+        )]
+        #[inline(always)]
+        fn field<T: FieldType>(visitor: &mut impl Visitor, key: &'static Key, value: Option<&T>) {
             if let Some(value) = value.and_then(FieldType::as_field) {
-                visit(key, value);
+                visitor.field(key, value);
             }
         }
         match self {
             Self::PageView { path } | Self::PageLeave { path } => {
-                field(visit, &keys::PAGE_PATH, path.as_ref());
+                field(visitor, &keys::PAGE_PATH, path.as_ref());
             }
             Self::Ui {
                 action: _,
                 component,
                 element,
             } => {
-                field(visit, &keys::UI_COMPONENT_NAME, component.as_ref());
-                field(visit, &keys::UI_ELEMENT, element.as_ref());
+                field(visitor, &keys::UI_COMPONENT_NAME, component.as_ref());
+                field(visitor, &keys::UI_ELEMENT, element.as_ref());
             }
-            Self::StateChange { key } => field(visit, &keys::UI_STATE_KEY, key.as_ref()),
+            Self::StateChange { key } => field(visitor, &keys::UI_STATE_KEY, key.as_ref()),
             Self::ApiRequest { method, path } => {
-                field(visit, &keys::API_METHOD, method.as_ref());
-                field(visit, &keys::API_PATH, path.as_ref());
+                field(visitor, &keys::API_METHOD, method.as_ref());
+                field(visitor, &keys::API_PATH, path.as_ref());
             }
             Self::ApiResponse {
                 method,
@@ -126,33 +127,33 @@ impl EventKind {
                 status,
                 duration,
             } => {
-                field(visit, &keys::API_METHOD, method.as_ref());
-                field(visit, &keys::API_PATH, path.as_ref());
-                field(visit, &keys::API_STATUS_CODE, status.as_ref());
-                field(visit, &keys::API_DURATION_MS, duration.as_ref());
+                field(visitor, &keys::API_METHOD, method.as_ref());
+                field(visitor, &keys::API_PATH, path.as_ref());
+                field(visitor, &keys::API_STATUS_CODE, status.as_ref());
+                field(visitor, &keys::API_DURATION_MS, duration.as_ref());
             }
             Self::JourneyStep {
                 journey,
                 step_id,
                 step_name,
             } => {
-                field(visit, &keys::JOURNEY_ID, journey.as_ref());
-                field(visit, &keys::JOURNEY_STEP_ID, step_id.as_ref());
-                field(visit, &keys::JOURNEY_STEP_NAME, step_name.as_ref());
+                field(visitor, &keys::JOURNEY_ID, journey.as_ref());
+                field(visitor, &keys::JOURNEY_STEP_ID, step_id.as_ref());
+                field(visitor, &keys::JOURNEY_STEP_NAME, step_name.as_ref());
             }
             Self::JourneyConversion { journey, status } => {
-                field(visit, &keys::JOURNEY_ID, journey.as_ref());
-                field(visit, &keys::JOURNEY_STATUS, status.as_ref());
+                field(visitor, &keys::JOURNEY_ID, journey.as_ref());
+                field(visitor, &keys::JOURNEY_STATUS, status.as_ref());
             }
             Self::Error {
                 error_type,
                 message,
             } => {
-                field(visit, &keys::ERROR_TYPE, error_type.as_ref());
-                field(visit, &keys::ERROR_MESSAGE, message.as_ref());
+                field(visitor, &keys::ERROR_TYPE, error_type.as_ref());
+                field(visitor, &keys::ERROR_MESSAGE, message.as_ref());
             }
-            Self::Performance(own) => own.visit(visit),
-            Self::Snapshot(own) => own.visit(visit),
+            Self::Performance(own) => own.visit(visitor),
+            Self::Snapshot(own) => own.visit(visitor),
             Self::Custom { .. } | Self::Other { .. } => {}
         }
     }

@@ -172,10 +172,15 @@ fn civil_date(days: u32) -> (u32, u32, u32) {
 
 /// Milliseconds, rounded half away from zero; the service takes integers only.
 pub(crate) fn whole_millis(duration: Duration) -> i64 {
-    let rounded = duration
-        .saturating_add(Duration::from_micros(500))
-        .as_millis();
-    i64::try_from(rounded).unwrap_or(i64::MAX)
+    let below_a_second = (duration.subsec_nanos() + 500_000) / 1_000_000;
+    i64::try_from(duration.as_secs())
+        .ok()
+        .and_then(|seconds| {
+            seconds
+                .checked_mul(1_000)?
+                .checked_add(below_a_second.into())
+        })
+        .unwrap_or(i64::MAX)
 }
 
 /// At most what an `i64` holds. Most times come through here once an event, so it is no wide arithmetic.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::detect::{Detectors, MARK};
 use super::json::{MARK_DOCUMENT, Place, whole};
 use super::keys::{Hit, KeyRules};
+use super::known::{Knowing, Known};
 use super::rules::{Pattern, Rules, is_mark};
 use crate::event::{Edit, JsonText, Value};
 use crate::{Event, Text};
@@ -170,6 +171,13 @@ impl Redaction {
     /// the same as doing it once, as long as no such pattern finds the word `[redacted]`.
     pub fn apply(&self, event: &mut Event) -> bool {
         self.0.as_deref().is_some_and(|rules| event.edit(rules))
+    }
+
+    /// The same by someone who does it again and again, with nothing but these rules.
+    pub(crate) fn apply_knowing(&self, event: &mut Event, known: &mut Known) -> bool {
+        self.0
+            .as_deref()
+            .is_some_and(|rules| event.edit(&Knowing::new(rules, known)))
     }
 
     /// Takes the secrets out of a text, as it is done in events.

@@ -218,7 +218,7 @@ impl<E: Send + Sync + 'static> Stages<E> {
             slices.extend(urgent.map(Slice::urgent));
             Some(Sealed {
                 number,
-                slices,
+                slices: slices.into(),
                 only: Some(index),
             })
         });

@@ -12,6 +12,49 @@ use crate::ledger::DropReason;
 /// How often whoever ends the ingress looks for pushes under way before it leaves them to the accounts.
 const LAST_LOOKS: u32 = if cfg!(pg_loom) { 0 } else { 1024 };
 
+/// Events that were taken off the ring, in order, and what is known of each.
+#[derive(Debug)]
+pub(crate) struct Drained<E> {
+    pub(crate) events: Vec<E>,
+    /// The bytes that are charged for each, and how much it matters.
+    pub(crate) charges: Vec<(u32, Priority)>,
+}
+
+impl<E> Default for Drained<E> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+}
+
+impl<E> Drained<E> {
+    pub(crate) fn len(&self) -> usize {
+        self.charges.len()
+    }
+
+    /// Exactly: what holds the events may become a batch.
+    fn reserve(&mut self, events: usize) {
+        self.events.reserve_exact(events);
+        self.charges.reserve(events);
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, at: usize) -> (E, usize) {
+        let (weight, _) = self.charges.remove(at);
+        (self.events.remove(at), weight as usize)
+    }
+
+    /// The bytes that are charged for all of them.
+    pub(crate) fn weight(&self) -> usize {
+        self.charges
+            .iter()
+            .map(|(weight, _)| *weight as usize)
+            .sum()
+    }
+}
+
 /// How long a consumer that found too little to do wants to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Park {
@@ -35,10 +78,28 @@ impl<E> Ingress<E> {
             let Some(admitted) = self.queue.pop() else {
                 break;
             };
-            turn.count();
+            turn.count(1);
             let priority = admitted.priority();
             sink(admitted.event, admitted.weight as usize, priority);
         }
+        turn.taken
+    }
+
+    /// The same into `out`, a few at a time: it saves each event the way through a sink.
+    pub(crate) fn drain_into(&self, max: usize, out: &mut Drained<E>) -> usize {
+        let Some(mut turn) = Turn::take(self) else {
+            return 0;
+        };
+        out.reserve(max.min(self.queue.len()));
+        let before = out.len();
+        while out.len() - before < max
+            && let Some(admitted) = self.queue.pop()
+        {
+            let priority = admitted.priority();
+            out.charges.push((admitted.weight, priority));
+            out.events.push(admitted.event);
+        }
+        turn.count(out.len() - before);
         turn.taken
     }
 
@@ -123,12 +184,13 @@ impl<'a, E> Turn<'a, E> {
         (!busy.swap(true, Ordering::Acquire)).then_some(Self { ingress, taken: 0 })
     }
 
-    /// Counts one event before anybody sees it, so that no report is ahead of `drained`.
-    fn count(&mut self) {
-        self.taken += 1;
+    /// Counts events before anybody sees them, so that no report is ahead of `drained`.
+    fn count(&mut self, events: usize) {
+        self.taken += events;
         // Only the holder of the turn writes, so this needs no read-modify-write.
         let drained = &self.ingress.consumer.drained;
-        drained.store(drained.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let sum = drained.load(Ordering::Relaxed) + events as u64;
+        drained.store(sum, Ordering::Release);
     }
 }
 

@@ -31,7 +31,7 @@ use crate::origin::Origin;
 use crate::pulse::{Alert, Pulses};
 use crate::sync::{AtomicBool, Notify, Ordering, Padded};
 
-pub(crate) use self::consume::Park;
+pub(crate) use self::consume::{Drained, Park};
 pub(crate) use self::policy::IngressOptions;
 pub use self::policy::{Overflow, Priority};
 pub use self::produce::Place;

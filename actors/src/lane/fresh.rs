@@ -61,6 +61,11 @@ impl<E> Fresh<E> {
     pub(super) fn take(&mut self, max: usize) -> Vec<Slice<E>> {
         let mut taken = Vec::new();
         let mut left = max;
+        if let Some(first) = self.front() {
+            // they are of about the same size
+            let about = max.div_ceil(first.len().max(1));
+            taken.reserve(about.min(self.normal.len() + self.urgent.len()));
+        }
         while left > 0 {
             let Some(mut slice) = self.pop_front() else {
                 break;

@@ -164,11 +164,10 @@ impl<E: Send + Sync + 'static> Lane<E> {
     /// Takes over what was sealed. Never waits: a full lane applies its overflow policy. What it gave
     /// up is returned for the caller to drop where no lock is held.
     pub(crate) fn offer(&self, sealed: &Sealed<E>) -> Vec<Slice<E>> {
-        let slices = sealed.slices.clone();
         let mut state = self.lock();
         let mut settled = false;
-        for slice in slices {
-            settled |= !state.take_in(slice);
+        for slice in &sealed.slices {
+            settled |= !state.take_in(slice.clone());
         }
         if sealed.only.is_some() {
             state.came_back(&sealed.slices);

@@ -153,28 +153,30 @@ impl<E> State<E> {
             slice.attempts = slice.attempts.saturating_sub(1);
         }
         let before = request.weight();
-        let mut keep = vec![true; consumed];
-        let mut rejected = Counts::default();
-        for (position, reason) in encoded.refused {
-            if keep.get(position) == Some(&true) {
-                keep[position] = false;
-                rejected.add(reason, 1);
-                let how = "refused while encoding";
-                self.deaths.one(&request.slices, position, reason, how);
+        let mut refused = 0;
+        // nearly always there is none, and then nothing is allocated
+        if !encoded.refused.is_empty() {
+            let mut keep = vec![true; consumed];
+            let mut rejected = Counts::default();
+            for (position, reason) in encoded.refused {
+                if keep.get(position) == Some(&true) {
+                    keep[position] = false;
+                    rejected.add(reason, 1);
+                    let how = "refused while encoding";
+                    self.deaths.one(&request.slices, position, reason, how);
+                }
             }
-        }
-        let refused = rejected.total();
-        if refused > 0 {
+            refused = rejected.total();
             let offered = request.retain(&keep);
             self.holdings.reduce(&offered, &request.slices);
             self.garbage.extend(offered);
+            self.counts.rejected.merge(&rejected);
+            self.rejected.add(refused);
         }
         let weight = before - request.weight();
         request.body = Some(encoded.body.clone());
         let since = request.failing_since;
         let to_send = (!request.slices.is_empty()).then(|| (encoded.body, request.slices.clone()));
-        self.counts.rejected.merge(&rejected);
-        self.rejected.add(refused);
         self.counts.pending -= refused;
         self.counts.pending_bytes -= weight;
         self.return_tail(tail, since);
@@ -269,7 +271,11 @@ impl<E> State<E> {
             self.counts.pending_bytes -= slice.weight();
             self.holdings.release(slice);
         }
-        self.garbage.extend(slices);
+        if self.garbage.is_empty() {
+            self.garbage = slices;
+        } else {
+            self.garbage.extend(slices);
+        }
     }
 
     /// Of `before` this lane has only `kept` left.

@@ -6,26 +6,66 @@ use serde_json::Value as Json;
 
 use super::keys::{self, Key, own};
 use crate::Text;
+use crate::compact_id::CompactId;
 use crate::correlation::{Correlation, SessionSource};
 use crate::event::context::Millis;
 use crate::event::edit::Edit;
 use crate::event::value::{JsonText, Value};
-use crate::event::{Elapsed, Event, time};
+use crate::event::{Elapsed, Event, EventKind, Timestamp, time};
 
 /// A value of a top-level field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FieldValue<'a> {
     Text(&'a str),
+    /// Text that is valid as it is: every byte stands for itself in JSON, and the key allows the length.
+    Plain(&'a str),
+    /// The same as bytes of a UUID.
+    Uuid(&'a [u8; 16]),
+    Time(Timestamp),
     Int(i64),
     /// Finite.
     Float(f64),
 }
 
-/// A value of a metadata entry.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum EntryValue<'a> {
-    Text(&'a str),
-    Value(&'a Value),
+impl<'a> FieldValue<'a> {
+    /// An id of an alphabet in which every byte stands for itself.
+    pub(crate) fn of_token(id: &'a CompactId) -> Self {
+        match id {
+            CompactId::Uuid(bytes) => Self::Uuid(bytes),
+            CompactId::Given(text) => Self::Plain(text),
+        }
+    }
+
+    /// An id of any text.
+    pub(crate) fn of_id(id: &'a CompactId) -> Self {
+        match id {
+            CompactId::Uuid(bytes) => Self::Uuid(bytes),
+            CompactId::Given(text) => Self::Text(text),
+        }
+    }
+}
+
+/// Who is shown the fields of an event.
+///
+/// A closure is one. A type of one's own can ask to be inlined where it is called, and there the kind of
+/// value is known.
+pub(crate) trait Visitor {
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>);
+}
+
+impl<F: FnMut(&'static Key, FieldValue<'_>)> Visitor for F {
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>) {
+        self(key, value);
+    }
+}
+
+/// An entry of the metadata.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry<'a> {
+    /// What the event says.
+    Given(&'a str, &'a Value),
+    /// What we know.
+    Own(&'static Key, FieldValue<'a>),
 }
 
 /// What a field of a context can be.
@@ -60,7 +100,7 @@ impl FieldType for Text {
     }
 
     fn edited(&self, edit: &impl Edit) -> Option<Self> {
-        edit.text(self)
+        edit.shared(self)
     }
 
     fn read(json: Json) -> Option<Self> {
@@ -183,42 +223,40 @@ impl Event {
     ///
     /// Whatever the event lacks is left out. `specific_types` is the option of
     /// [`WireOptions`](super::WireOptions).
-    pub(crate) fn fields(
-        &self,
-        specific_types: bool,
-        mut visit: impl FnMut(&'static Key, FieldValue<'_>),
-    ) {
+    pub(crate) fn fields(&self, specific_types: bool, visitor: &mut impl Visitor) {
         if let Some(id) = self.id() {
-            visit(&keys::EVENT_ID, FieldValue::Text(&id.text()));
+            visitor.field(&keys::EVENT_ID, FieldValue::of_token(id.compact()));
         }
         if let Some(session) = self.session_id() {
-            visit(&keys::SESSION_ID, FieldValue::Text(&session.text()));
+            visitor.field(&keys::SESSION_ID, FieldValue::of_token(session.compact()));
         }
         if let Some(user) = self.user_id() {
-            visit(&keys::USER_ID, FieldValue::Text(&user.text()));
+            visitor.field(&keys::USER_ID, FieldValue::of_id(user.compact()));
         }
         if let Some(org) = self.org().filter(|org| !org.id().is_empty()) {
-            visit(&keys::ORG_ID, FieldValue::Text(org.id()));
+            visitor.field(&keys::ORG_ID, FieldValue::Text(org.id()));
         }
         let (event_type, default_name) = self.wire_type(specific_types);
-        visit(&keys::EVENT_TYPE, FieldValue::Text(event_type));
+        match self.kind() {
+            EventKind::Other { .. } => {
+                visitor.field(&keys::EVENT_TYPE, FieldValue::Text(event_type));
+            }
+            _ => visitor.field(&keys::EVENT_TYPE, FieldValue::Plain(event_type)),
+        }
         if let Some(name) = self.name().or(default_name) {
-            visit(&keys::EVENT_NAME, FieldValue::Text(name));
+            visitor.field(&keys::EVENT_NAME, FieldValue::Text(name));
         }
         if let Some(at) = self.timestamp() {
-            visit(
-                &keys::EVENT_TIMESTAMP,
-                FieldValue::Text(at.encode(&mut [0; 30])),
-            );
+            visitor.field(&keys::EVENT_TIMESTAMP, FieldValue::Time(at));
         }
         if let Some(value) = self.sequence().as_ref().and_then(FieldType::as_field) {
-            visit(&keys::EVENT_SEQUENCE, value);
+            visitor.field(&keys::EVENT_SEQUENCE, value);
         }
-        self.kind().visit(&mut visit);
+        self.kind().visit(visitor);
         if let Some(extra) = self.extra() {
-            extra.contexts.visit(&mut visit);
+            extra.contexts.visit(visitor);
             if let Some(value) = extra.duration.as_ref().and_then(FieldType::as_field) {
-                visit(&keys::DURATION_MS, value);
+                visitor.field(&keys::DURATION_MS, value);
             }
         }
     }
@@ -226,38 +264,42 @@ impl Event {
     /// Walks over the metadata: the event's own entries, then ours, each key once.
     ///
     /// `claimed` says whether the user is a mere claim, as found before the user was read.
-    pub(crate) fn entries(&self, claimed: bool, mut visit: impl FnMut(&str, EntryValue<'_>)) {
+    pub(crate) fn entries(&self, claimed: bool, mut visit: impl FnMut(Entry<'_>)) {
         let metadata = self.metadata();
         if let Some(metadata) = metadata {
             for (key, value) in metadata.iter() {
-                visit(key, EntryValue::Value(value));
+                visit(Entry::Given(key, value));
             }
         }
-        let mut ours = |key: &'static str, text: &str| {
-            if metadata.is_none_or(|own| own.get(key).is_none()) {
-                visit(key, EntryValue::Text(text));
+        let mut ours = |key: &'static Key, value: FieldValue<'_>| {
+            if metadata.is_none_or(|given| given.get(key.name).is_none()) {
+                visit(Entry::Own(key, value));
             }
         };
         if let Some(correlation) = self.correlation() {
             if let Some(request) = correlation.request_id() {
-                ours(own::REQUEST_ID, &request.text());
+                ours(&own::REQUEST_ID, FieldValue::of_token(request.compact()));
             }
             if let Some(source) = self.minted_session(correlation) {
-                ours(own::SESSION_SOURCE, source);
+                ours(&own::SESSION_SOURCE, FieldValue::Plain(source));
             }
         }
         if let Some(trace) = self.trace() {
-            ours(own::TRACE_ID, &trace.trace_id_hex());
-            ours(own::SPAN_ID, &trace.span_id_hex());
+            let (trace_id, span_id) = (trace.trace_id_hex(), trace.span_id_hex());
+            ours(&own::TRACE_ID, FieldValue::Plain(&trace_id));
+            ours(&own::SPAN_ID, FieldValue::Plain(&span_id));
         }
         if claimed {
-            ours(own::USER_SOURCE, "claimed");
+            ours(&own::USER_SOURCE, FieldValue::Plain("claimed"));
         }
         if let Some(anonymous) = self.anonymous_id() {
-            ours(own::ANONYMOUS_ID, &anonymous.text());
+            ours(
+                &own::ANONYMOUS_ID,
+                FieldValue::of_token(anonymous.compact()),
+            );
         }
         if let Some(name) = self.org().and_then(|org| org.display_name()) {
-            ours(own::ORG_NAME, name);
+            ours(&own::ORG_NAME, FieldValue::Text(name));
         }
     }
 

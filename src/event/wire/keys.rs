@@ -7,22 +7,41 @@
 pub(crate) struct Key {
     /// The key as it appears on the wire.
     pub(crate) name: &'static str,
-    /// Comma, quoted key, colon: what the writer puts before a number.
-    pub(crate) prefix: &'static str,
-    /// The same and an opening quote: what it puts before text.
-    pub(crate) text_prefix: &'static str,
+    /// Comma, quoted key, colon and an opening quote: what the writer puts before text. Filled up, since
+    /// a copy of a fixed length is cheaper than one of the right length.
+    pub(super) prefix: [u8; PREFIX],
+    /// How much of it comes before text; before a number it is one byte less.
+    pub(super) length: usize,
     /// Longest text in bytes; longer text is cut on a character boundary.
     pub(crate) max: usize,
 }
 
+/// Room for the longest prefix.
+pub(super) const PREFIX: usize = 40;
+
 /// No limit of its own; the limit on the whole event applies.
 const ANY: usize = usize::MAX;
+
+impl Key {
+    const fn new(name: &'static str, prefix: &'static str, max: usize) -> Self {
+        let (text, mut filled, mut at) = (prefix.as_bytes(), [0; PREFIX], 0);
+        while at < text.len() {
+            filled[at] = text[at];
+            at += 1;
+        }
+        Self {
+            name,
+            prefix: filled,
+            length: text.len(),
+            max,
+        }
+    }
+}
 
 macro_rules! keys {
     ($($constant:ident = $name:literal, $max:expr;)*) => {
         $(pub(crate) static $constant: Key =
-            Key { name: $name, prefix: concat!(",\"", $name, "\":"),
-                text_prefix: concat!(",\"", $name, "\":\""), max: $max };)*
+            Key::new($name, concat!(",\"", $name, "\":\""), $max);)*
     };
 }
 
@@ -81,15 +100,19 @@ pub(crate) const ANONYMOUS_ID: &str = "user.anonymous_id";
 
 /// Metadata keys that this crate writes itself, unless the event has its own of the same name.
 pub(crate) mod own {
-    pub(crate) const REQUEST_ID: &str = "request_id";
-    pub(crate) const TRACE_ID: &str = "trace_id";
-    pub(crate) const SPAN_ID: &str = "span_id";
-    pub(crate) const SESSION_SOURCE: &str = "session_source";
-    pub(crate) const USER_SOURCE: &str = "user_source";
-    pub(crate) const ANONYMOUS_ID: &str = "anonymous_id";
-    pub(crate) const ORG_NAME: &str = "org_name";
-    /// Only read: where the web adapter puts the user.
-    pub(crate) const USER_ID: &str = "user_id";
-    /// Only read: where the web adapter puts the organisation.
-    pub(crate) const ORG_ID: &str = "org_id";
+    use super::{ANY, Key};
+
+    keys! {
+        REQUEST_ID = "request_id", ANY;
+        TRACE_ID = "trace_id", ANY;
+        SPAN_ID = "span_id", ANY;
+        SESSION_SOURCE = "session_source", ANY;
+        USER_SOURCE = "user_source", ANY;
+        ANONYMOUS_ID = "anonymous_id", ANY;
+        ORG_NAME = "org_name", ANY;
+        // Only read: where the web adapter puts the user.
+        USER_ID = "user_id", ANY;
+        // Only read: where the web adapter puts the organisation.
+        ORG_ID = "org_id", ANY;
+    }
 }

@@ -5,6 +5,7 @@
 //! lengths a stored deployment accepts, absent fields are left out, zeros are kept, and no key
 //! appears twice. What the service has no field for travels in `metadata`.
 
+mod clock;
 pub(crate) mod fields;
 mod json;
 pub(crate) mod keys;
@@ -15,9 +16,11 @@ mod write;
 
 use crate::Text;
 
+pub(crate) use clock::Clock;
 pub use limits::MAX_WIRE_BYTES;
 pub(crate) use read::Object;
 pub use read::ReadError;
+pub(crate) use write::Head;
 
 /// Which key carries the tenant: the service renamed it in v0.3.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

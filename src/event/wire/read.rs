@@ -159,9 +159,11 @@ impl Event {
         let mut metadata = object.metadata()?;
         let user = match user {
             Some(text) => UserId::parse(&text).ok(),
-            None => lift(&mut metadata, own::USER_ID, |text| UserId::parse(text).ok()),
+            None => lift(&mut metadata, own::USER_ID.name, |text| {
+                UserId::parse(text).ok()
+            }),
         };
-        let org = org.or_else(|| lift(&mut metadata, own::ORG_ID, |t| Some(Text::copied(t))));
+        let org = org.or_else(|| lift(&mut metadata, own::ORG_ID.name, |t| Some(Text::copied(t))));
 
         let any = session.is_some() || user.is_some() || org.is_some() || anonymous.is_some();
         let project = product.or(project);

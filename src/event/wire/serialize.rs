@@ -3,8 +3,8 @@
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::fields::{EntryValue, FieldValue};
-use super::keys;
+use super::fields::{Entry, FieldValue};
+use super::keys::{self, Key};
 use super::limits::cut;
 use super::read::Object;
 use crate::correlation::UserSource;
@@ -24,13 +24,9 @@ impl Serialize for Event {
             map.serialize_entry(keys::PRODUCT_ID.name, cut(project, keys::PRODUCT_ID.max))?;
             map.serialize_entry(keys::PROJECT_ID.name, cut(project, keys::PROJECT_ID.max))?;
         }
-        self.fields(false, |key, value| {
+        self.fields(false, &mut |key: &'static Key, value: FieldValue<'_>| {
             if result.is_ok() {
-                result = match value {
-                    FieldValue::Text(text) => map.serialize_entry(key.name, cut(text, key.max)),
-                    FieldValue::Int(number) => map.serialize_entry(key.name, &number),
-                    FieldValue::Float(number) => map.serialize_entry(key.name, &number),
-                };
+                result = field(&mut map, key, value);
             }
         });
         result?;
@@ -45,6 +41,21 @@ impl Serialize for Event {
     }
 }
 
+fn field<M: SerializeMap>(map: &mut M, key: &Key, value: FieldValue<'_>) -> Result<(), M::Error> {
+    match value {
+        FieldValue::Text(text) => map.serialize_entry(key.name, cut(text, key.max)),
+        FieldValue::Plain(text) => map.serialize_entry(key.name, text),
+        FieldValue::Uuid(bytes) => {
+            let text = &mut [0; 36];
+            let uuid = uuid::Uuid::from_bytes(*bytes).hyphenated();
+            map.serialize_entry(key.name, &*uuid.encode_lower(text))
+        }
+        FieldValue::Time(at) => map.serialize_entry(key.name, at.encode(&mut [0; 30])),
+        FieldValue::Int(number) => map.serialize_entry(key.name, &number),
+        FieldValue::Float(number) => map.serialize_entry(key.name, &number),
+    }
+}
+
 /// The metadata of an event as a map.
 struct Entries<'a> {
     event: &'a Event,
@@ -54,7 +65,7 @@ struct Entries<'a> {
 impl Entries<'_> {
     fn is_empty(&self) -> bool {
         let mut empty = true;
-        self.event.entries(self.claimed, |_, _| empty = false);
+        self.event.entries(self.claimed, |_| empty = false);
         empty
     }
 }
@@ -63,11 +74,11 @@ impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let mut result = Ok(());
-        self.event.entries(self.claimed, |key, value| {
+        self.event.entries(self.claimed, |entry| {
             if result.is_ok() {
-                result = match value {
-                    EntryValue::Text(text) => map.serialize_entry(key, text),
-                    EntryValue::Value(value) => map.serialize_entry(key, value),
+                result = match entry {
+                    Entry::Given(key, value) => map.serialize_entry(key, value),
+                    Entry::Own(key, value) => field(&mut map, key, value),
                 };
             }
         });

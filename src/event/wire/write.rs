@@ -1,11 +1,12 @@
 //! Writing an event as one flat JSON object.
 
-use super::fields::{EntryValue, FieldValue};
+use super::clock::Clock;
+use super::fields::{Entry, FieldValue, Visitor};
 use super::keys::{self, Key};
 use super::limits::cut;
 use super::{TenantKeys, WireError, WireOptions, json};
 use crate::correlation::UserSource;
-use crate::event::Event;
+use crate::event::{Event, Timestamp};
 
 impl Event {
     /// Appends the event to `out` as one flat JSON object.
@@ -36,35 +37,30 @@ impl Event {
     /// [`WireError`] names what the event lacks; nothing is appended then. An event that the
     /// handle has stamped lacks nothing.
     pub fn write_wire(&self, options: &WireOptions, out: &mut Vec<u8>) -> Result<(), WireError> {
-        let project = self.project().unwrap_or(&options.project);
-        self.check_required(project)?;
+        let head = Head::default();
+        self.write_after(&head, &mut Clock::new(), options, out)
+    }
+
+    /// The same with what it has in common with others: what they begin with, and the time.
+    pub(crate) fn write_after(
+        &self,
+        head: &Head,
+        clock: &mut Clock,
+        options: &WireOptions,
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        let own = self.project();
+        self.check_required(own.unwrap_or(&options.project))?;
         // before the user is read: if he is set meanwhile, he is called claimed rather than the
         // claim authenticated
         let claimed = self.user_source() == Some(UserSource::Claimed);
 
-        let start = out.len();
-        match options.tenant_keys {
-            TenantKeys::Both => {
-                text_field(out, &keys::PRODUCT_ID, project);
-                text_field(out, &keys::PROJECT_ID, project);
-            }
-            TenantKeys::ProductId => text_field(out, &keys::PRODUCT_ID, project),
-            TenantKeys::ProjectId => text_field(out, &keys::PROJECT_ID, project),
+        match own {
+            None if !head.0.is_empty() => out.extend_from_slice(&head.0),
+            _ => tenant(own.unwrap_or(&options.project), options.tenant_keys, out),
         }
-        // in place of the comma in front of the first field
-        out[start] = b'{';
-        self.fields(options.specific_types, |key, value| match value {
-            FieldValue::Text(text) => text_field(out, key, text),
-            FieldValue::Int(number) => {
-                out.extend_from_slice(key.prefix.as_bytes());
-                json::int(out, number);
-            }
-            FieldValue::Float(number) => {
-                out.extend_from_slice(key.prefix.as_bytes());
-                json::float(out, number);
-            }
-        });
-        self.write_metadata(claimed, out);
+        self.fields(options.specific_types, &mut Writer { out, clock });
+        self.write_metadata(claimed, clock, out);
         out.push(b'}');
         Ok(())
     }
@@ -89,32 +85,119 @@ impl Event {
     }
 
     /// The nested object, unless it would be empty.
-    fn write_metadata(&self, claimed: bool, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(keys::METADATA.as_bytes());
-        out.extend_from_slice(b"\":{");
-        let first = out.len();
-        self.entries(claimed, |key, value| {
-            if out.len() > first {
-                out.push(b',');
+    fn write_metadata(&self, claimed: bool, clock: &mut Clock, out: &mut Vec<u8>) {
+        let mut first = true;
+        self.entries(claimed, |entry| {
+            if first {
+                out.extend_from_slice(b",\"metadata\":");
             }
-            json::text(out, key);
-            out.push(b':');
-            match value {
-                EntryValue::Text(text) => json::text(out, text),
-                EntryValue::Value(value) => json::value(out, value),
+            let start = out.len();
+            match entry {
+                Entry::Given(key, value) => {
+                    out.push(b',');
+                    json::text(out, key);
+                    out.push(b':');
+                    json::value(out, value);
+                }
+                Entry::Own(key, value) => Writer { out, clock }.field(key, value),
+            }
+            if first {
+                // in place of the comma
+                out[start] = b'{';
+                first = false;
             }
         });
-        if out.len() == first {
-            out.truncate(start);
-        } else {
+        if !first {
             out.push(b'}');
         }
     }
 }
 
+/// What all events of a project begin with.
+#[derive(Debug, Default)]
+pub(crate) struct Head(Vec<u8>);
+
+impl Head {
+    pub(crate) fn new(options: &WireOptions) -> Self {
+        let mut head = Vec::new();
+        tenant(&options.project, options.tenant_keys, &mut head);
+        Self(head)
+    }
+}
+
+/// Appends the brace and the tenant keys.
+fn tenant(project: &str, keys: TenantKeys, out: &mut Vec<u8>) {
+    let start = out.len();
+    match keys {
+        TenantKeys::Both => {
+            text_field(out, &keys::PRODUCT_ID, project);
+            text_field(out, &keys::PROJECT_ID, project);
+        }
+        TenantKeys::ProductId => text_field(out, &keys::PRODUCT_ID, project),
+        TenantKeys::ProjectId => text_field(out, &keys::PROJECT_ID, project),
+    }
+    // in place of the comma in front of the first field
+    out[start] = b'{';
+}
+
+/// Appends fields.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    clock: &'a mut Clock,
+}
+
+impl Visitor for Writer<'_> {
+    #[expect(
+        clippy::inline_always,
+        reason = "so that where the kind of value is known only the call of one writer is left"
+    )]
+    #[inline(always)]
+    fn field(&mut self, key: &'static Key, value: FieldValue<'_>) {
+        let out = &mut *self.out;
+        match value {
+            FieldValue::Text(text) => text_field(out, key, text),
+            FieldValue::Plain(text) => plain_field(out, key, text),
+            FieldValue::Uuid(bytes) => uuid_field(out, key, bytes),
+            FieldValue::Time(at) => time_field(out, self.clock, key, at),
+            FieldValue::Int(number) => int_field(out, key, number),
+            FieldValue::Float(number) => float_field(out, key, number),
+        }
+    }
+}
+
 fn text_field(out: &mut Vec<u8>, key: &Key, text: &str) {
-    out.extend_from_slice(key.text_prefix.as_bytes());
+    prefix(out, key, key.length);
     json::rest_of_text(out, cut(text, key.max));
+}
+
+fn plain_field(out: &mut Vec<u8>, key: &Key, text: &str) {
+    prefix(out, key, key.length);
+    json::plain_text(out, text);
+}
+
+fn uuid_field(out: &mut Vec<u8>, key: &Key, bytes: &[u8; 16]) {
+    prefix(out, key, key.length);
+    json::uuid(out, bytes);
+}
+
+fn time_field(out: &mut Vec<u8>, clock: &mut Clock, key: &Key, at: Timestamp) {
+    prefix(out, key, key.length);
+    clock.write(at, out);
+}
+
+fn int_field(out: &mut Vec<u8>, key: &Key, number: i64) {
+    prefix(out, key, key.length - 1);
+    json::int(out, number);
+}
+
+fn float_field(out: &mut Vec<u8>, key: &Key, number: f64) {
+    prefix(out, key, key.length - 1);
+    json::float(out, number);
+}
+
+#[inline]
+fn prefix(out: &mut Vec<u8>, key: &Key, length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(&key.prefix);
+    out.truncate(end);
 }

@@ -16,7 +16,7 @@ impl Scan<'_> {
         if end == at {
             return at + 1;
         }
-        if !self.detectors.cards {
+        if !self.cards {
             return end;
         }
         let mut start = at;
@@ -81,6 +81,16 @@ impl Scan<'_> {
                 && boundary(self.bytes.get(from + LENGTH))
         })
     }
+}
+
+/// Whether there may be the number of a card: counted without a branch for each byte. A full-width digit
+/// counts by its first byte.
+pub(super) fn has_digits_enough(text: &str) -> bool {
+    let digits = text
+        .as_bytes()
+        .iter()
+        .map(|byte| usize::from(matches!(byte, b'0'..=b'9' | 0xef)));
+    digits.sum::<usize>() >= LENGTHS.start
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {

@@ -44,8 +44,14 @@ impl Scan<'_> {
     /// bytes behind them. Every real one has a digit.
     fn secret_after(&mut self, at: usize, prefixes: &[&str], least: usize) {
         let head = &self.bytes[..at];
+        let Some(&[second, _]) = head.last_chunk::<2>() else {
+            return;
+        };
+        // the last byte is known to fit; the one before tells names in snake case from nearly all
+        let likely = |prefix: &&&str| prefix.as_bytes()[prefix.len() - 2] == second;
         let Some(prefix) = prefixes
             .iter()
+            .filter(likely)
             .find(|prefix| head.ends_with(prefix.as_bytes()))
         else {
             return;

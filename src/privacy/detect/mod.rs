@@ -21,7 +21,7 @@ pub(super) use card::is_card;
 pub(super) const MARK: &str = "[redacted]";
 
 /// Shorter text holds no secret: `cvv=1`, `a@b.c`.
-const SHORTEST: usize = 5;
+pub(super) const SHORTEST: usize = 5;
 
 /// What to look for.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ struct Scan<'a> {
     separator: usize,
     /// Up to where there is no end of the first part of a JSON web token.
     no_dot: usize,
+    /// Whether there are digits enough for the number of a card.
+    cards: bool,
 }
 
 /// What the byte at hand may be part of.
@@ -97,6 +99,7 @@ pub(super) fn find(text: &str, detectors: &Detectors) -> Vec<Range<usize>> {
         covered: 0,
         separator: 0,
         no_dot: 0,
+        cards: detectors.cards && card::has_digits_enough(text),
     };
     scan.run();
     merge(scan.found)

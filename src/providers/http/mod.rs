@@ -42,6 +42,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 pub use self::answer::Answer;
@@ -127,20 +128,25 @@ impl HttpTransport {
     }
 
     async fn send_once(&self, request: Request) -> Result<Answer, TransportError> {
-        let mut headers = self.headers.clone();
+        // with room for those of the client and of HTTP
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + request.headers.len() + 4);
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
         headers.extend(request.headers);
         headers.insert(CONTENT_TYPE, request.content_type);
         if let Some(encoding) = request.content_encoding {
             headers.insert(CONTENT_ENCODING, encoding);
         }
 
+        // not by the builder, which would copy the headers one by one
+        let mut post = reqwest::Request::new(Method::POST, self.endpoint.url().clone());
+        *post.headers_mut() = headers;
+        *post.timeout_mut() = Some(self.timeout);
+        *post.body_mut() = Some(request.body.into());
         let response = self
             .client
-            .post(self.endpoint.url().clone())
-            .headers(headers)
-            .timeout(self.timeout)
-            .body(request.body)
-            .send()
+            .execute(post)
             .await
             .map_err(|e| TransportError::of(&e))?;
         Ok(self.read(response).await)

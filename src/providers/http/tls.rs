@@ -14,7 +14,8 @@ pub(super) fn client(
     // Whatever features of reqwest the rest of the program switches on, the behaviour is this one.
     let mut builder = Client::builder()
         .redirect(Policy::none())
-        .retry(reqwest::retry::never())
+        // and no copy of the request for one
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .referer(false)
         .http1_only()
         .no_gzip()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use productgraph_actors::{Encoded, Events, RejectReason};
 
 use crate::Event;
-use crate::event::wire::WireOptions;
+use crate::event::wire::{Clock, Head, WireOptions};
 
 /// The service's documented limit for one event, serialised.
 pub(crate) const MAX_EVENT_BYTES: usize = 100_000;
@@ -17,6 +17,7 @@ const CLOSE: &[u8] = b"]}";
 #[derive(Debug)]
 pub(crate) struct Encoder {
     wire: WireOptions,
+    head: Head,
     /// Mean size of the events of the last body; relaxed, since it is only a hint.
     event_bytes: AtomicUsize,
 }
@@ -27,6 +28,7 @@ impl Encoder {
 
     pub(crate) fn new(wire: WireOptions) -> Self {
         Self {
+            head: Head::new(&wire),
             wire,
             event_bytes: AtomicUsize::new(Self::FIRST_HINT),
         }
@@ -39,8 +41,9 @@ impl Encoder {
         max_events: usize,
         max_bytes: usize,
     ) -> Encoded {
+        let mut clock = Clock::new();
         self.encode_with(events, max_events, max_bytes, |event, out| {
-            event.write_wire(&self.wire, out)
+            event.write_after(&self.head, &mut clock, &self.wire, out)
         })
     }
 
@@ -50,7 +53,7 @@ impl Encoder {
         events: &Events<'_, E>,
         max_events: usize,
         max_bytes: usize,
-        write: impl Fn(&E, &mut Vec<u8>) -> Result<(), X>,
+        mut write: impl FnMut(&E, &mut Vec<u8>) -> Result<(), X>,
     ) -> Encoded {
         let mut encoded = Encoded::default();
         let hint = self.event_bytes.load(Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::lane::{Attempt, Ended, Lane};
 use crate::ledger::RejectReason;
-use crate::provider::{Encoded, Limits, Provider};
+use crate::provider::{Encoded, Provider};
 use crate::request::Events;
 
 pub(crate) async fn run<E>(lane: Arc<Lane<E>>, mut attempt: Attempt<E>) -> Ended
@@ -20,7 +20,7 @@ where
             Some(body) => (body, attempt.slices),
             None => {
                 let id = attempt.id;
-                match lane.encoded(id, encode(provider, lane.limits(), attempt)) {
+                match lane.encoded(id, encode(provider, &lane, attempt)) {
                     Some(ready) => ready,
                     None => return Ended::NothingToSend,
                 }
@@ -36,13 +36,17 @@ where
 
 /// Encodes, and does not let a learned size refuse an event: it says how much to send at once, not
 /// what can never be sent. An event over it travels alone, so that the destination itself decides.
-fn encode<E: 'static>(
+fn encode<E: Send + Sync + 'static>(
     provider: &Arc<dyn Provider<E>>,
-    limits: Limits,
+    lane: &Lane<E>,
     mut attempt: Attempt<E>,
 ) -> Encoded {
-    let encoded = provider.encode(&Events::from_slices(&attempt.slices), attempt.max_bytes);
-    let limit = limits.max_bytes.get();
+    let encode = |attempt: &Attempt<E>, max_bytes| {
+        let events = Events::from_slices(&attempt.slices).shared(lane.sharing());
+        provider.encode(&events, max_bytes)
+    };
+    let encoded = encode(&attempt, attempt.max_bytes);
+    let limit = lane.limits().max_bytes.get();
     if attempt.max_bytes >= limit {
         return encoded;
     }
@@ -61,5 +65,5 @@ fn encode<E: 'static>(
             attempt.max_bytes
         }
     };
-    provider.encode(&Events::from_slices(&attempt.slices), max_bytes)
+    encode(&attempt, max_bytes)
 }

@@ -36,6 +36,7 @@ mod dead_letters;
 mod fanout;
 mod finale;
 mod flusher;
+mod fragments;
 mod handoff;
 mod hooks;
 mod ingress;
@@ -69,6 +70,7 @@ pub use builder::{PipelineBuilder, SpawnError};
 pub use dead_letters::{
     DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
 };
+pub use fragments::{EventWriter, FormatKey};
 pub use hooks::HookPanics;
 pub use ingress::{Overflow, Priority};
 pub use lane::{BreakerState, LaneOptions, LaneState, LaneStatus, RetryBudget};

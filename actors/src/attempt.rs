@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::lane::{Attempt, Ended, Lane};
 use crate::ledger::RejectReason;
-use crate::provider::{Encoded, Provider};
+use crate::provider::{Encoded, Limits, Provider};
 use crate::request::Events;
 
 pub(crate) async fn run<E>(lane: Arc<Lane<E>>, mut attempt: Attempt<E>) -> Ended
@@ -41,29 +41,39 @@ fn encode<E: Send + Sync + 'static>(
     lane: &Lane<E>,
     mut attempt: Attempt<E>,
 ) -> Encoded {
+    let sharing = lane.sharing();
     let encode = |attempt: &Attempt<E>, max_bytes| {
-        let events = Events::from_slices(&attempt.slices).shared(lane.sharing());
+        let events = Events::from_slices(&attempt.slices).shared(sharing);
         provider.encode(&events, max_bytes)
     };
-    let encoded = encode(&attempt, attempt.max_bytes);
-    let limit = lane.limits().max_bytes.get();
+    let mut encoded = encode(&attempt, attempt.max_bytes);
+    if let Some(max_bytes) = narrow(&mut attempt, &encoded, lane.limits()) {
+        encoded = encode(&attempt, max_bytes);
+    }
+    if let Some(sharing) = sharing {
+        sharing.encoded(&attempt.slices, encoded.consumed);
+    }
+    encoded
+}
+
+/// Where a learned size refused an event: leaves what to encode instead, and says within how many bytes.
+fn narrow<E>(attempt: &mut Attempt<E>, encoded: &Encoded, limits: Limits) -> Option<usize> {
+    let limit = limits.max_bytes.get();
     if attempt.max_bytes >= limit {
-        return encoded;
+        return None;
     }
     let too_large = encoded
         .refused
         .iter()
         .filter(|(_, why)| *why == RejectReason::TooLarge);
-    let max_bytes = match too_large.map(|(position, _)| *position).min() {
-        None => return encoded,
-        Some(0) => {
+    match too_large.map(|(position, _)| *position).min()? {
+        0 => {
             attempt.keep_first(1);
-            limit
+            Some(limit)
         }
-        Some(before) => {
+        before => {
             attempt.keep_first(before);
-            attempt.max_bytes
+            Some(attempt.max_bytes)
         }
-    };
-    encode(&attempt, max_bytes)
+    }
 }

@@ -121,7 +121,7 @@ impl Cell {
         is_more
     }
 
-    /// This lane has had the last event of the chunk. The last lane to pass takes everything with it.
+    /// The last event of the chunk is in a body of this lane. The last lane to pass takes everything with it.
     pub(super) fn pass(&self, place: Place) {
         let mut state = self.lock();
         state.passed |= place.mine;

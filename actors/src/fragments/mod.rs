@@ -11,9 +11,12 @@
 //! has passed it.
 
 mod cell;
+mod chunk;
 mod content;
 mod format;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

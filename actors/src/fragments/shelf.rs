@@ -27,9 +27,10 @@ pub(super) struct Shelf {
     order: Mutex<VecDeque<Entry>>,
 }
 
+/// Owns nothing: what is kept belongs to its batch.
 #[derive(Debug)]
 struct Entry {
-    cells: Arc<[Cell]>,
+    cells: Weak<[Cell]>,
     at: usize,
     content: Weak<Content>,
 }
@@ -40,7 +41,8 @@ impl Entry {
     }
 
     fn evict(&self) {
-        if let Some(cell) = self.cells.get(self.at) {
+        let cells = self.cells.upgrade();
+        if let Some(cell) = cells.as_ref().and_then(|cells| cells.get(self.at)) {
             cell.evict(|content| Arc::as_ptr(content) == self.content.as_ptr());
         }
     }
@@ -90,7 +92,7 @@ impl Shelf {
     /// Notes where `content` was put.
     pub(super) fn remember(&self, cells: &Arc<[Cell]>, at: usize, content: &Arc<Content>) {
         let entry = Entry {
-            cells: Arc::clone(cells),
+            cells: Arc::downgrade(cells),
             at,
             content: Arc::downgrade(content),
         };

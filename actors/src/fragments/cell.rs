@@ -1,7 +1,7 @@
 //! Where the lanes of one format find what another one wrote, and agree on who writes next.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::content::{CHUNK, Content, Set};
 use super::{Place, Sharing};
@@ -37,14 +37,6 @@ impl Fragments {
     pub(super) fn is_empty(&self) -> bool {
         let mut cells = self.0.get().into_iter().flat_map(|cells| cells.iter());
         cells.all(|cell| cell.lock().content.is_none())
-    }
-}
-
-impl Drop for Fragments {
-    fn drop(&mut self) {
-        for cell in self.0.get().into_iter().flat_map(|cells| cells.iter()) {
-            cell.clear_unless_locked();
-        }
     }
 }
 
@@ -137,18 +129,6 @@ impl Cell {
         let mut state = self.lock();
         let content = state.content.take_if(|content| is_it(content));
         drop(state);
-        drop(content);
-    }
-
-    /// Whoever holds the lock of a batch that is dropped is about to do the same; in a forked child it
-    /// may be held for ever.
-    fn clear_unless_locked(&self) {
-        let state = match self.0.try_lock() {
-            Ok(state) => Some(state),
-            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let content = state.and_then(|mut state| state.content.take());
         drop(content);
     }
 

@@ -98,6 +98,11 @@ impl<'a, E> Chunk<'a, E> {
         }
     }
 
+    /// How large a chunk may grow before no event is added any more.
+    pub(super) fn largest(&self) -> usize {
+        self.sharing.shelf.largest()
+    }
+
     /// The events of this chunk that the request needs. Slices of one batch may have others between
     /// them that were sealed with it.
     fn wanted(&self) -> Set {
@@ -132,7 +137,7 @@ impl<'a, E> Chunk<'a, E> {
         let missing = self.wanted() & !known.as_ref().map_or(0, |known| known.has());
         let hint = self.sharing.event_bytes.load(Ordering::Relaxed);
         let room = hint.saturating_mul(missing.count_ones() as usize);
-        let most = shelf.largest();
+        let most = self.largest();
         if known.as_ref().is_some_and(|known| known.len() >= most) {
             return known;
         }

@@ -12,7 +12,8 @@ use super::content::{CHUNK, Content};
 use crate::ledger::RejectReason;
 use crate::request::{Batch, Slice};
 
-/// Chunks that a lane looks at while another lane writes the one that it needs next.
+/// Chunks that a lane looks at while another lane writes the one that it needs next. What it writes of them
+/// has to be kept until it gets there, so a lane also stops at the size of one large chunk.
 const AHEAD: usize = 8;
 
 /// How often a lane lets others run before it writes what another one has claimed: some microseconds,
@@ -144,16 +145,21 @@ impl<'a, E> Reader<'a, E> {
         let mut chunks = self.ahead.clone();
         let chunk = chunks.next()?;
         let mut later = chunks.take(AHEAD);
-        let mut yields = 0;
+        let (mut yields, mut written) = (0, 0);
+        let most = chunk.largest();
         loop {
             match chunk.find(yields >= YIELDS) {
                 Found::Ready(content) => return Some(content),
                 Found::Alone(content) => return content,
                 Found::Claimed(known) => return chunk.fill(known, write),
                 Found::Busy => {
-                    if !write_one(&mut later, write) {
-                        yields += 1;
-                        std::thread::yield_now();
+                    let ahead = (written < most).then(|| write_one(&mut later, write));
+                    match ahead.flatten() {
+                        Some(bytes) => written += bytes,
+                        None => {
+                            yields += 1;
+                            std::thread::yield_now();
+                        }
                     }
                 }
             }
@@ -161,16 +167,16 @@ impl<'a, E> Reader<'a, E> {
     }
 }
 
-/// Writes the first of these chunks that nobody has written or claimed. False: there is none.
-fn write_one<E, W>(chunks: &mut Take<Chunks<'_, E>>, write: &mut W) -> bool
+/// Writes the first of these chunks that nobody has written or claimed, and says how large it is. `None`:
+/// there is none.
+fn write_one<E, W>(chunks: &mut Take<Chunks<'_, E>>, write: &mut W) -> Option<usize>
 where
     W: FnMut(&E, &mut Vec<u8>) -> Result<(), RejectReason>,
 {
     for chunk in chunks {
         if let Found::Claimed(known) = chunk.find(false) {
-            chunk.fill(known, write);
-            return true;
+            return Some(chunk.fill(known, write)?.len());
         }
     }
-    false
+    None
 }

@@ -89,14 +89,19 @@ fn a_lane_that_meets_another_at_work_writes_the_rest_first_and_waits_for_nobody(
     let expected = alone(&slices, usize::MAX);
     let lanes = lanes(3, ROOMY);
     let (outer, inner) = (Calls::default(), Calls::default());
+    let order = RefCell::new(Vec::new());
     // at its tenth event the first lane does not go on until the second has its whole body
     let body = outer.encode_with(&lanes[0], &slices, usize::MAX, |event| {
         if event == 10 {
-            assert_eq!(inner.encode(&lanes[1], &slices, usize::MAX), expected);
+            let note = |event| order.borrow_mut().push(event);
+            let body = inner.encode_with(&lanes[1], &slices, usize::MAX, note);
+            assert_eq!(body, expected);
         }
     });
     assert_eq!(body, expected);
     assert_eq!(inner.seen(), (150, 1));
+    let expected_order: Vec<_> = (32..150).chain(0..32).collect();
+    assert_eq!(order.into_inner(), expected_order);
     assert_eq!(outer.seen(), (32, 1), "only what it was at");
     let third = Calls::default();
     assert_eq!(third.encode(&lanes[2], &slices, usize::MAX), expected);
@@ -105,7 +110,7 @@ fn a_lane_that_meets_another_at_work_writes_the_rest_first_and_waits_for_nobody(
 
 #[test]
 fn a_panic_leaves_nothing_of_its_chunk_behind_and_claims_nothing() {
-    let batches = batches(&[64]);
+    let batches = batches(&[96]);
     let slices = whole(&batches);
     let lanes = lanes(2, ROOMY);
     let calls = Calls::default();
@@ -118,12 +123,13 @@ fn a_panic_leaves_nothing_of_its_chunk_behind_and_claims_nothing() {
     });
     assert!(catch_unwind(panicking).is_err());
     assert_eq!(calls.seen(), (41, 1));
-    let calls = Calls::default();
+    let (calls, order) = (Calls::default(), RefCell::new(Vec::new()));
     let expected = alone(&slices, usize::MAX);
-    assert_eq!(calls.encode(&lanes[1], &slices, usize::MAX), expected);
-    let written: Vec<_> = calls.0.borrow().keys().copied().collect();
-    assert_eq!(written, (32..64).collect::<Vec<_>>());
-    // no lane met a claim: it would have written the second chunk for itself alone
+    let note = |event| order.borrow_mut().push(event);
+    let body = calls.encode_with(&lanes[1], &slices, usize::MAX, note);
+    assert_eq!(body, expected);
+    // had it met a claim, it would have written the last chunk first
+    assert_eq!(order.into_inner(), (32..96).collect::<Vec<_>>());
     let calls = Calls::default();
     assert_eq!(calls.encode(&lanes[0], &slices, usize::MAX), expected);
     assert_eq!(calls.seen(), (0, 0));

@@ -1,5 +1,6 @@
 //! Lanes of one format over the same batches, driven by hand.
 
+mod attempts;
 mod bounds;
 mod lanes;
 mod property;

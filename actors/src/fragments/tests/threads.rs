@@ -15,7 +15,8 @@ fn lanes_that_encode_at_the_same_time_all_send_the_right_bytes() {
         let slices = whole(&batches);
         let expected = alone(&slices, usize::MAX);
         // now and then with so little room that what is kept goes while it is wanted
-        let room = if round % 4 == 0 { 8 * 10_000 } else { ROOMY };
+        let is_cramped = round % 4 == 0;
+        let room = if is_cramped { 8 * 10_000 } else { ROOMY };
         let (lanes, start) = (lanes(LANES, room), Barrier::new(LANES));
         let calls = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -33,7 +34,8 @@ fn lanes_that_encode_at_the_same_time_all_send_the_right_bytes() {
             }
         });
         let calls = calls.into_inner();
-        assert!((268..=LANES * 268).contains(&calls), "{calls}");
+        assert!(calls >= 268, "{calls}");
+        assert!(is_cramped || calls <= LANES * 268, "{calls}");
         assert_eq!(lanes[0].shelf.used(), 0, "every lane has had everything");
     }
 }

@@ -109,7 +109,7 @@ impl<'a, E> Chunk<'a, E> {
         let chunk = self.number * CHUNK..(self.number + 1) * CHUNK;
         let mut wanted: Set = 0;
         for slice in self.slices {
-            let is_mine = std::ptr::eq(&*slice.batch, self.batch);
+            let is_mine = std::ptr::eq(Arc::as_ptr(&slice.batch), self.batch);
             if slice.number() != self.batch.number || (is_mine && slice.range.start >= chunk.end) {
                 break;
             }
@@ -133,7 +133,6 @@ impl<'a, E> Chunk<'a, E> {
         let cell = cells.get(at)?;
         // also if `write` panics
         let claim = Claim(cell, self.sharing.place);
-        let shelf = &self.sharing.shelf;
         let missing = self.wanted() & !known.as_ref().map_or(0, |known| known.has());
         let hint = self.sharing.event_bytes.load(Ordering::Relaxed);
         let room = hint.saturating_mul(missing.count_ones() as usize);
@@ -160,11 +159,11 @@ impl<'a, E> Chunk<'a, E> {
                 .store(mean + mean / 8, Ordering::Relaxed);
         }
         content.shrink();
-        content.rent = shelf.rent(content.footprint());
+        content.rent = self.sharing.shelf.rent(content.footprint());
         let is_rented = content.rent.is_some();
         let content = Arc::new(content);
         if is_rented && cell.put(&content) {
-            shelf.remember(cells, at, &content);
+            self.sharing.shelf.remember(cells, at, &content);
         }
         drop(claim);
         Some(content)

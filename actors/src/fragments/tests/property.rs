@@ -41,7 +41,7 @@ fn sift(batch: &Arc<Batch<u64>>, keep: u64) -> Vec<Slice<u64>> {
 /// The first `events` events, and the rest.
 fn split(mut slices: Vec<Slice<u64>>, events: usize) -> (Vec<Slice<u64>>, Vec<Slice<u64>>) {
     let (mut rest, mut left) = (Vec::new(), events);
-    for mut slice in slices.drain(..).collect::<Vec<_>>() {
+    for mut slice in std::mem::take(&mut slices) {
         if left >= slice.len() {
             left -= slice.len();
             slices.push(slice);

@@ -99,9 +99,9 @@ pub use handle::{Handle, TrackError};
 pub use privacy::{Consent, ConsentPolicy, Redaction, RedactionMode, Sampling};
 pub use productgraph_actors::{
     ActorStatus, Backoff, BackoffError, BoxFuture, BreakerState, Cause, Completion, Counts,
-    DeadLetterLimits, DeadLetterStats, DeadReason, DropReason, Encoded, Events, FilterReason,
-    LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow, Provider,
-    ProviderLedger, Reason, RedriveError, Redriven, RefuseReason, RejectReason, Report,
+    DeadLetterLimits, DeadLetterStats, DeadReason, DropReason, Encoded, EventWriter, Events,
+    FilterReason, FormatKey, LaneOptions, LaneState, LaneStatus, Ledger, Limits, Outcome, Overflow,
+    Provider, ProviderLedger, Reason, RedriveError, Redriven, RefuseReason, RejectReason, Report,
     RetryBudget, STALLED_AFTER, SpawnError, Stage, Stalled, Verdict,
 };
 pub use secret::{Secret, SecretError};

@@ -95,10 +95,16 @@ impl Memory {
         LETTERS + if self.told { LETTERS + in_the_hook } else { 0 }
     }
 
+    /// Written events, for lanes of the same format to copy.
+    fn fragments(self) -> usize {
+        if self.lanes > 1 { self.ceiling / 8 } else { 0 }
+    }
+
     /// What ARCHITECTURE.md says the engine allocates at most.
     fn bound(self) -> usize {
         let bodies = self.lanes * self.concurrency * self.body;
-        self.ceiling + self.rings() + bodies + self.letters() + FIXED
+        let copies = bodies + self.fragments() + self.letters();
+        self.ceiling + self.rings() + copies + FIXED
     }
 
     fn builder(self) -> EngineBuilder {

@@ -20,7 +20,7 @@ where
             Some(body) => (body, attempt.slices),
             None => {
                 let id = attempt.id;
-                match lane.encoded(id, encode(provider, lane.limits(), attempt)) {
+                match lane.encoded(id, encode(provider, &lane, attempt)) {
                     Some(ready) => ready,
                     None => return Ended::NothingToSend,
                 }
@@ -36,30 +36,44 @@ where
 
 /// Encodes, and does not let a learned size refuse an event: it says how much to send at once, not
 /// what can never be sent. An event over it travels alone, so that the destination itself decides.
-fn encode<E: 'static>(
+fn encode<E: Send + Sync + 'static>(
     provider: &Arc<dyn Provider<E>>,
-    limits: Limits,
+    lane: &Lane<E>,
     mut attempt: Attempt<E>,
 ) -> Encoded {
-    let encoded = provider.encode(&Events::from_slices(&attempt.slices), attempt.max_bytes);
+    let sharing = lane.sharing();
+    let encode = |attempt: &Attempt<E>, max_bytes| {
+        let events = Events::from_slices(&attempt.slices).shared(sharing);
+        provider.encode(&events, max_bytes)
+    };
+    let mut encoded = encode(&attempt, attempt.max_bytes);
+    if let Some(max_bytes) = narrow(&mut attempt, &encoded, lane.limits()) {
+        encoded = encode(&attempt, max_bytes);
+    }
+    if let Some(sharing) = sharing {
+        sharing.encoded(&attempt.slices, encoded.consumed);
+    }
+    encoded
+}
+
+/// Where a learned size refused an event: leaves what to encode instead, and says within how many bytes.
+fn narrow<E>(attempt: &mut Attempt<E>, encoded: &Encoded, limits: Limits) -> Option<usize> {
     let limit = limits.max_bytes.get();
     if attempt.max_bytes >= limit {
-        return encoded;
+        return None;
     }
     let too_large = encoded
         .refused
         .iter()
         .filter(|(_, why)| *why == RejectReason::TooLarge);
-    let max_bytes = match too_large.map(|(position, _)| *position).min() {
-        None => return encoded,
-        Some(0) => {
+    match too_large.map(|(position, _)| *position).min()? {
+        0 => {
             attempt.keep_first(1);
-            limit
+            Some(limit)
         }
-        Some(before) => {
+        before => {
             attempt.keep_first(before);
-            attempt.max_bytes
+            Some(attempt.max_bytes)
         }
-    };
-    provider.encode(&Events::from_slices(&attempt.slices), max_bytes)
+    }
 }

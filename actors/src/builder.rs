@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use crate::batch::BatchLimits;
 use crate::dead_letters::{self, DeadLetters};
 use crate::finale::Finale;
+use crate::fragments;
 use crate::hooks::HookPanics;
 use crate::ingress::{Ingress, IngressOptions, Overflow, Priority};
 use crate::lane::{Filter, Lane, LaneOptions};
@@ -255,11 +256,14 @@ impl<E: Send + Sync + 'static> PipelineBuilder<E> {
             priority: prioritise.then_some(self.priority),
             trusted: self.trusted_weigher,
         });
+        let formats: Vec<_> = self.lanes.iter().map(|(p, ..)| p.format()).collect();
         let mut lanes = self
             .lanes
             .into_iter()
-            .map(|(provider, options, filter)| {
-                Lane::new(provider, options, share).with_filter(filter)
+            .zip(fragments::share(&formats, self.max_bytes))
+            .map(|((provider, options, filter), sharing)| {
+                let lane = Lane::new(provider, options, share).with_filter(filter);
+                lane.with_sharing(sharing)
             })
             .collect::<Vec<_>>();
         if let Some(dead) = &dead_letters {

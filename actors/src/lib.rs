@@ -36,6 +36,7 @@ mod dead_letters;
 mod fanout;
 mod finale;
 mod flusher;
+mod fragments;
 mod handoff;
 mod hooks;
 mod ingress;
@@ -70,6 +71,7 @@ pub use builder::{PipelineBuilder, SpawnError};
 pub use dead_letters::{
     DeadLetter, DeadLetterLimits, DeadLetterStats, DeadReason, RedriveError, Redriven,
 };
+pub use fragments::{EventWriter, FormatKey};
 pub use hooks::HookPanics;
 pub use ingress::Place;
 pub use ingress::{Overflow, Priority};

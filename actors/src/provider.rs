@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::fragments::FormatKey;
 use crate::ledger::RejectReason;
 use crate::request::Events;
 
@@ -23,13 +24,24 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A destination for events of type `E`.
 ///
 /// Implementations are shared between attempts, so they must not keep state about a single request.
-/// No method has a default: a wrapper that forgets one would not compile.
+/// Only [`format`](Self::format) has a default: a wrapper that forgets another would not compile.
 pub trait Provider<E>: Send + Sync + 'static {
     /// A short, stable, lower-case name; the key of this provider in every report.
     fn name(&self) -> &str;
 
     /// What one request to this destination may hold.
     fn limits(&self) -> Limits;
+
+    /// Names the format in which [`encode`](Self::encode) writes each event, to encode once for several
+    /// providers. Default: `None`, which shares nothing.
+    ///
+    /// Providers of one engine with equal keys promise that each writes the same bytes for the same event,
+    /// or refuses it for the same reason; how events are joined to a body is each one's own. They write
+    /// events through [`Events::writer`], which then copies what was written for another of them. Asked for
+    /// once, when the engine is spawned. A provider that is alone with its key encodes as if it had none.
+    fn format(&self) -> Option<FormatKey> {
+        None
+    }
 
     /// Encodes a prefix of `events` into one request body of at most `max_bytes` bytes.
     ///

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::budget::Charge;
+use crate::fragments::{EventWriter, Fragments, Sharing, Source};
+use crate::ledger::RejectReason;
 use crate::slices::Slices;
 
 /// A sealed, numbered, shared run of events. Dropping the last reference releases its bytes.
@@ -21,6 +23,8 @@ pub(crate) struct Batch<E> {
     pub(crate) since: Instant,
     /// Where each event stood in what was sealed together, ascending. `None`: nothing else was.
     places: Option<Box<[u32]>>,
+    /// Its events as some lanes have written them, for others to copy.
+    pub(crate) fragments: Fragments,
     #[expect(dead_code, reason = "held for its drop")]
     charge: Charge,
 }
@@ -33,6 +37,7 @@ impl<E> Batch<E> {
             weight: charge.bytes(),
             since,
             places: None,
+            fragments: Fragments::default(),
             charge,
         }
     }
@@ -42,6 +47,12 @@ impl<E> Batch<E> {
     pub(crate) fn placed(mut self, places: Vec<u32>) -> Self {
         debug_assert_eq!(places.len(), self.events.len(), "a place for each event");
         self.places = Some(places.into_boxed_slice());
+        self
+    }
+
+    /// This batch as one that a single lane gets.
+    pub(crate) fn for_one_lane(mut self) -> Self {
+        self.fragments = Fragments::none();
         self
     }
 
@@ -208,6 +219,7 @@ impl<E> Slice<E> {
 pub struct Events<'a, E> {
     parts: Parts<'a, E>,
     len: usize,
+    sharing: Option<&'a Sharing>,
 }
 
 #[derive(Debug)]
@@ -238,6 +250,7 @@ impl<'a, E> Events<'a, E> {
         Self {
             parts: Parts::Plain(events),
             len: events.len(),
+            sharing: None,
         }
     }
 
@@ -245,7 +258,14 @@ impl<'a, E> Events<'a, E> {
         Self {
             parts: Parts::Slices(slices),
             len: slices.iter().map(Slice::len).sum(),
+            sharing: None,
         }
+    }
+
+    /// The same, to be encoded by a lane that shares what it writes.
+    pub(crate) fn shared(mut self, sharing: Option<&'a Sharing>) -> Self {
+        self.sharing = sharing;
+        self
     }
 
     /// How many events there are.
@@ -267,6 +287,39 @@ impl<'a, E> Events<'a, E> {
         plain
             .iter()
             .chain(slices.iter().flat_map(|s| s.events().iter()))
+    }
+
+    /// The events in order, as bytes: what `write` appends for each of them, or why it refuses it.
+    ///
+    /// Where other providers of the engine have this one's
+    /// [`format`](crate::Provider::format), what was written for one of them is copied, and `write` is
+    /// called for the rest only, perhaps not in order and for events that will not fit. So it must append
+    /// the same bytes for the same event whenever it is called, and change nothing that was there.
+    ///
+    /// ```
+    /// use productgraph_actors::{Events, RejectReason};
+    ///
+    /// let events = Events::from_slice(&[1, 20, 300]);
+    /// let mut writer = events.writer(|event, out| {
+    ///     out.extend_from_slice(event.to_string().as_bytes());
+    ///     Ok::<(), RejectReason>(())
+    /// });
+    /// let mut body = Vec::new();
+    /// while let Some(written) = writer.write_next(&mut body) {
+    ///     assert!(written.is_ok());
+    ///     body.push(b'\n');
+    /// }
+    /// assert_eq!(body, b"1\n20\n300\n");
+    /// ```
+    pub fn writer<W>(&self, write: W) -> EventWriter<'a, E, W>
+    where
+        W: FnMut(&E, &mut Vec<u8>) -> Result<(), RejectReason>,
+    {
+        let source = match self.parts {
+            Parts::Plain(events) => Source::plain(events),
+            Parts::Slices(slices) => Source::slices(slices, self.sharing),
+        };
+        EventWriter::new(write, source)
     }
 
     /// The event at `index`.

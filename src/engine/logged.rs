@@ -1,7 +1,7 @@
 //! Detailed logs: what goes to a provider and what comes back, request by request.
 
 use bytes::Bytes;
-use productgraph_actors::{BoxFuture, Encoded, Events, Limits, Outcome, Provider};
+use productgraph_actors::{BoxFuture, Encoded, Events, FormatKey, Limits, Outcome, Provider};
 use tokio::time::Instant;
 
 use crate::Event;
@@ -16,6 +16,10 @@ impl Provider<Event> for Logged {
 
     fn limits(&self) -> Limits {
         self.0.limits()
+    }
+
+    fn format(&self) -> Option<FormatKey> {
+        self.0.format()
     }
 
     fn encode(&self, events: &Events<'_, Event>, max_bytes: usize) -> Encoded {

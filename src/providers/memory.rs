@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use productgraph_actors::{BoxFuture, Encoded, Events, Limits, Outcome, Provider, Verdict};
+use productgraph_actors::{
+    BoxFuture, Encoded, Events, FormatKey, Limits, Outcome, Provider, Verdict,
+};
 use serde_json::Value;
 
 use super::productgraph::Encoder;
@@ -201,6 +203,10 @@ impl Provider<Event> for Recorder {
 
     fn limits(&self) -> Limits {
         self.memory.limits
+    }
+
+    fn format(&self) -> Option<FormatKey> {
+        Some(self.encoder.format())
     }
 
     fn encode(&self, events: &Events<'_, Event>, max_bytes: usize) -> Encoded {

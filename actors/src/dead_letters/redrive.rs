@@ -77,7 +77,7 @@ impl<E> Part<E> {
         }
         let charge = Charge::adopt(budget, self.weight);
         let batch = Batch::new(number, self.events, now, charge).placed(self.places);
-        slices(&Arc::new(batch), &self.attempts)
+        slices(&Arc::new(batch.for_one_lane()), &self.attempts)
     }
 }
 

@@ -91,7 +91,8 @@ impl<E> Ingress<E> {
     #[inline]
     pub(crate) fn reserve(&self, event: &E) -> Option<Place<'_, E>> {
         let admission = self.inspect(event).ok()?;
-        self.admits(admission).then_some(Place {
+        // not `then_some`: a place that was never taken would be given back
+        self.admits(admission).then(|| Place {
             ingress: self,
             weight: admission.weight,
             priority: admission.priority,

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::dead_letters::Store;
+use crate::fragments::Sharing;
 use crate::ingress::Overflow;
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
@@ -113,6 +114,7 @@ pub(crate) struct Lane<E> {
     max_bytes: usize,
     dead_letters: Option<Arc<Store<E>>>,
     filter: Option<Filter<E>>,
+    sharing: Option<Sharing>,
     state: Mutex<State<E>>,
     /// There may be something to do for the flusher.
     pub(crate) wake: Notify,
@@ -139,10 +141,21 @@ impl<E: Send + Sync + 'static> Lane<E> {
             options,
             dead_letters: None,
             filter: None,
+            sharing: None,
             wake: Notify::new(),
             settled: Notify::new(),
             pulse: Pulse::default(),
         }
+    }
+
+    /// Shares what it encodes with other lanes.
+    pub(crate) fn with_sharing(mut self, sharing: Option<Sharing>) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    pub(crate) fn sharing(&self) -> Option<&Sharing> {
+        self.sharing.as_ref()
     }
 
     pub(crate) fn name(&self) -> &str {

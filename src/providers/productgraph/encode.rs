@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use productgraph_actors::{Encoded, Events, RejectReason};
+use productgraph_actors::{Encoded, Events, FormatKey, RejectReason};
 
 use crate::Event;
 use crate::event::wire::{Clock, Head, WireOptions};
@@ -32,6 +32,11 @@ impl Encoder {
             wire,
             event_bytes: AtomicUsize::new(Self::FIRST_HINT),
         }
+    }
+
+    /// Everything that decides what an event looks like.
+    pub(crate) fn format(&self) -> FormatKey {
+        FormatKey::new(self.wire.clone())
     }
 
     /// See [`Provider::encode`](productgraph_actors::Provider::encode).
@@ -66,7 +71,9 @@ impl Encoder {
         body.extend_from_slice(OPEN);
 
         let mut written = 0;
-        for (index, event) in events.iter().enumerate() {
+        let unencodable = |_| RejectReason::Unencodable;
+        let mut writer = events.writer(|event, out| write(event, out).map_err(unencodable));
+        for index in 0..events.len() {
             if written == max_events {
                 break;
             }
@@ -75,10 +82,13 @@ impl Encoder {
                 body.push(b',');
             }
             let start = body.len();
-            let encodable = write(event, &mut body).is_ok();
+            let Some(result) = writer.write_next(&mut body) else {
+                body.truncate(before);
+                break;
+            };
             let size = body.len() - start;
-            let refused = if !encodable {
-                Some(RejectReason::Unencodable)
+            let refused = if let Err(reason) = result {
+                Some(reason)
             } else if size > MAX_EVENT_BYTES || OPEN.len() + size + CLOSE.len() > max_bytes {
                 Some(RejectReason::TooLarge)
             } else if body.len() + CLOSE.len() > max_bytes {

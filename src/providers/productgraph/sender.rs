@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use productgraph_actors::{BoxFuture, Encoded, Events, Limits, Outcome, Provider};
+use productgraph_actors::{BoxFuture, Encoded, Events, FormatKey, Limits, Outcome, Provider};
 
 use super::encode::Encoder;
 use super::judge::{TenantKey, TenantKeyState, judge};
@@ -85,6 +85,10 @@ impl Provider<Event> for Sender {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn format(&self) -> Option<FormatKey> {
+        Some(self.encoder.format())
     }
 
     fn encode(&self, events: &Events<'_, Event>, max_bytes: usize) -> Encoded {

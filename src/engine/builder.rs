@@ -258,8 +258,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How many retries a provider gets beside what it takes, in tokens. Default: one for five successes
-    /// and one more every 2 s, at most ten saved up. Without a token a retry waits; nothing is dropped.
+    /// How many retries a provider gets beside what it takes, in tokens. Default: one for each success
+    /// and one more every 500 ms, at most 20 saved up. Without a token a retry waits; nothing is dropped.
     ///
     /// Not `retry_budget` of the configuration, which is the time that a batch is tried: see
     /// [`retry`](Self::retry).

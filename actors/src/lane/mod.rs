@@ -72,8 +72,8 @@ pub struct LaneOptions {
     /// once. Zero is taken as one. A destination that says how long it wants to be left alone
     /// (`Retry-After`) opens it at once.
     pub breaker_threshold: u32,
-    /// How many retries there may be beside what is delivered. Default: one for five successes and one
-    /// more every 2 s, at most 10 saved up.
+    /// How many retries there may be beside what is delivered. Default: one for each success and one
+    /// more every 500 ms, at most 20 saved up.
     pub retry_budget: RetryBudget,
     /// Longest time one attempt may take, encoding included. Default 30 s. A provider's own timeout is
     /// usually shorter; this one holds for any provider.

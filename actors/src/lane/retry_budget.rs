@@ -11,7 +11,10 @@ use crate::backoff::FOREVER;
 ///
 /// The backoff paces one request that keeps failing, and the breaker a destination that fails always.
 /// This limits what is left: a destination that fails now and then, often enough that retries would
-/// add to what it cannot take.
+/// add to what it cannot take. By default it is sent about twice what it takes at most, and a lane with one
+/// request in flight and the default [`Backoff`](crate::Backoff) waits for no token: what stands in front of a
+/// queue has to go again for anything to move, and a share of the successes would run out just when half of
+/// the attempts fail.
 ///
 /// ```
 /// use productgraph_actors::{LaneOptions, RetryBudget};
@@ -22,22 +25,22 @@ use crate::backoff::FOREVER;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryBudget {
-    /// Tokens for each request that the destination took. Default 0.2: one retry for five successes.
+    /// Tokens for each request that the destination took. Default 1: one retry for each success.
     pub per_success: f64,
-    /// Time after which there is one more token even without a success. Default 2 s: far more than the
-    /// backoff uses in a long outage, and far less than would hurt. Zero switches the budget off.
+    /// Time after which there is one more token even without a success. Default 500 ms, the base of the
+    /// default backoff: more than that uses of them, and less than would hurt. Zero switches the budget off.
     pub interval: Duration,
-    /// Most tokens at a time, and those at the start. Default 10: the first retries of a short outage.
-    /// Zero is taken as one.
+    /// Most tokens at a time, and those at the start. Default 20: bad luck in a row, and the first retries
+    /// of a short outage. Zero is taken as one.
     pub capacity: u32,
 }
 
 impl Default for RetryBudget {
     fn default() -> Self {
         Self {
-            per_success: 0.2,
-            interval: Duration::from_secs(2),
-            capacity: 10,
+            per_success: 1.0,
+            interval: Duration::from_millis(500),
+            capacity: 20,
         }
     }
 }
@@ -141,7 +144,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    /// One token's worth of time.
+    const HALF: Duration = Duration::from_millis(500);
 
     fn tokens() -> (Tokens, Instant) {
         (Tokens::new(RetryBudget::default()), Instant::now())
@@ -150,30 +154,45 @@ mod tests {
     #[test]
     fn what_is_saved_up_goes_at_once_and_then_one_for_each_interval() {
         let (mut tokens, now) = tokens();
-        for _ in 0..10 {
+        for _ in 0..20 {
             assert_eq!(tokens.ready_at(now), now);
             tokens.take(now);
         }
-        assert_eq!(tokens.ready_at(now), now + 2 * SECOND);
-        assert_eq!(tokens.ready_at(now + SECOND), now + 2 * SECOND);
-        tokens.take(now + 2 * SECOND);
-        assert_eq!(tokens.ready_at(now + 2 * SECOND), now + 4 * SECOND);
+        assert_eq!(tokens.ready_at(now), now + HALF);
+        assert_eq!(tokens.ready_at(now + HALF / 2), now + HALF);
+        tokens.take(now + HALF);
+        assert_eq!(tokens.ready_at(now + HALF), now + 2 * HALF);
     }
 
     #[test]
-    fn five_successes_pay_for_one_retry() {
+    fn each_success_pays_for_one_retry() {
         let (mut tokens, now) = tokens();
-        for _ in 0..10 {
+        for _ in 0..20 {
+            tokens.take(now);
+        }
+        for _ in 0..100 {
+            assert_eq!(tokens.ready_at(now), now + HALF);
+            tokens.succeeded(now);
+            assert_eq!(tokens.ready_at(now), now);
+            tokens.take(now);
+        }
+    }
+
+    #[test]
+    fn five_successes_pay_for_one_retry_where_that_is_asked_for() {
+        let mut tokens = Tokens::new(RetryBudget::default().with_per_success(0.2));
+        let now = Instant::now();
+        for _ in 0..20 {
             tokens.take(now);
         }
         for _ in 0..4 {
             tokens.succeeded(now);
         }
-        assert_eq!(tokens.ready_at(now), now + 2 * SECOND / 5);
+        assert_eq!(tokens.ready_at(now), now + HALF / 5);
         tokens.succeeded(now);
         assert_eq!(tokens.ready_at(now), now);
         tokens.take(now);
-        assert_eq!(tokens.ready_at(now), now + 2 * SECOND);
+        assert_eq!(tokens.ready_at(now), now + HALF);
     }
 
     #[test]
@@ -189,22 +208,22 @@ mod tests {
             tokens.take(later);
             is_ready
         });
-        assert_eq!(at_once.count(), 10);
+        assert_eq!(at_once.count(), 20);
     }
 
     #[test]
     fn time_that_goes_back_gives_nothing_twice() {
         let (mut tokens, now) = tokens();
-        let later = now + 100 * SECOND;
-        for _ in 0..10 {
+        let later = now + 200 * HALF;
+        for _ in 0..20 {
             tokens.take(later);
         }
-        for _ in 0..10 {
+        for _ in 0..20 {
             tokens.take(now);
             tokens.take(later);
         }
-        assert_eq!(tokens.ready_at(later), later + 2 * SECOND);
-        assert_eq!(tokens.ready_at(now), now + 2 * SECOND);
+        assert_eq!(tokens.ready_at(later), later + HALF);
+        assert_eq!(tokens.ready_at(now), now + HALF);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const MAX_EVENTS: usize = 1000;
 const MAX_BYTES: usize = 10_000_000;
 /// Smaller bodies than this are a mistake in the configuration.
 const MIN_BYTES: usize = 1024;
-const DEFAULT_EVENTS: usize = 500;
+const DEFAULT_EVENTS: usize = MAX_EVENTS;
 const DEFAULT_BYTES: usize = 1_000_000;
 /// Room for an error on each of a thousand events.
 const MAX_ANSWER_BYTES: usize = 512 * 1024;
@@ -155,7 +155,8 @@ impl ProductGraph {
         self
     }
 
-    /// Events in one request, 1 to 1000. Default: 500.
+    /// Events in one request, 1 to 1000. Default: 1000, so that a lane with one request in flight delivers as much as
+    /// it can in each round trip.
     #[must_use]
     pub fn max_batch_events(mut self, events: usize) -> Self {
         self.max_events = events;

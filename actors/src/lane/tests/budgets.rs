@@ -190,51 +190,73 @@ fn a_hold_with_a_budget_gives_up_each_batch_at_its_own_time() {
 
 /// A lane whose requests fail every other time: never often enough in a row for the breaker. They have
 /// more time than they need, so that none goes without a token because its time is spent.
-fn flaky(concurrency: usize) -> Rig {
+fn flaky(concurrency: usize, retry_budget: RetryBudget) -> Rig {
     Rig::new(
         1,
         LaneOptions {
             concurrency,
+            retry_budget,
             backoff: Backoff::new(SECOND / 2, CAP, 24 * 3600 * SECOND).expect("valid"),
             ..options()
         },
     )
 }
 
+/// Answers every other attempt with a failure until 500 events are delivered; how long that took, and whether
+/// a retry waited for a token.
+fn deliver_flakily(rig: &mut Rig) -> (u64, bool) {
+    let start = rig.now;
+    let mut waited_for_budget = false;
+    let mut turn = 0;
+    let mut in_flight = Vec::new();
+    while rig.ledger().delivered < 500 {
+        if rig.ledger().pending < 20 {
+            rig.offer(20);
+        }
+        in_flight.extend(std::iter::from_fn(|| rig.start_fitting(usize::MAX)));
+        waited_for_budget |= rig.lane.status(rig.now).waits_for_budget;
+        rig.later(Duration::from_millis(20));
+        if in_flight.is_empty() {
+            continue;
+        }
+        let open = in_flight.remove(0);
+        turn += 1;
+        let outcome = if turn % 2 == 0 {
+            Outcome::Delivered
+        } else {
+            retry()
+        };
+        rig.answer(&open, outcome);
+    }
+    ((rig.now - start).as_secs(), waited_for_budget)
+}
+
 #[test]
 fn retries_are_a_share_of_what_is_delivered_and_nothing_is_dropped_for_that() {
+    let a_fifth = RetryBudget::default()
+        .with_per_success(0.2)
+        .with_interval(2 * SECOND)
+        .with_capacity(10);
     for concurrency in [1, 4] {
-        let mut rig = flaky(concurrency);
-        let start = rig.now;
-        let mut waited_for_budget = false;
-        let mut turn = 0;
-        let mut in_flight = Vec::new();
-        while rig.ledger().delivered < 500 {
-            if rig.ledger().pending < 20 {
-                rig.offer(20);
-            }
-            in_flight.extend(std::iter::from_fn(|| rig.start_fitting(usize::MAX)));
-            waited_for_budget |= rig.lane.status(rig.now).waits_for_budget;
-            rig.later(Duration::from_millis(20));
-            if in_flight.is_empty() {
-                continue;
-            }
-            let open = in_flight.remove(0);
-            turn += 1;
-            let outcome = if turn % 2 == 0 {
-                Outcome::Delivered
-            } else {
-                retry()
-            };
-            rig.answer(&open, outcome);
-        }
+        let mut rig = flaky(concurrency, a_fifth);
+        let (elapsed, waited_for_budget) = deliver_flakily(&mut rig);
         assert!(waited_for_budget);
-        let elapsed = (rig.now - start).as_secs();
         let status = rig.lane.status(rig.now);
         assert_eq!(status.breaker, BreakerState::Closed);
         let most = 10 + 500 / 5 + elapsed / 2 + 1;
         assert!(status.retries <= most, "{} > {most}", status.retries);
         assert!(status.retries > 200, "{} in {elapsed} s", status.retries);
+        assert_eq!(rig.ledger().dropped.total(), 0);
+    }
+}
+
+#[test]
+fn by_default_a_destination_that_fails_every_other_time_makes_nobody_wait_for_a_token() {
+    for concurrency in [1, 4] {
+        let mut rig = flaky(concurrency, RetryBudget::default());
+        let (_, waited_for_budget) = deliver_flakily(&mut rig);
+        assert!(!waited_for_budget);
+        assert!(rig.lane.status(rig.now).retries > 400);
         assert_eq!(rig.ledger().dropped.total(), 0);
     }
 }

@@ -6,17 +6,16 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+mod flaky;
+
 use super::*;
 use crate::budget::Charge;
 use crate::request::Batch;
 
-/// Each instance seals one batch of one event in this time.
+/// An instance with little to do seals one batch of one event in this time.
 const INTERVAL: u64 = 5_000_000;
 /// Batches that one request may hold.
 const MERGED: usize = 5;
-/// What the server can do for each instance, in millionths of a request a second: one and a half times
-/// the steady load.
-const CAPACITY: u64 = 1_000_000_000_000 / INTERVAL * 3 / 2;
 const OUTAGE_BEGINS: u64 = 30_000_000;
 const OUTAGE_ENDS: u64 = OUTAGE_BEGINS + 120_000_000;
 const END: u64 = OUTAGE_ENDS + 240_000_000;
@@ -72,9 +71,21 @@ fn unguarded(options: LaneOptions) -> LaneOptions {
     }
 }
 
+/// What is wrong with the server during the outage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outage {
+    /// It takes nothing.
+    Down,
+    /// Of so many requests that it has room for it takes one.
+    TakesOneIn(u64),
+}
+
 /// A server that can do so much in a second, and a quarter of a second's worth at once.
 struct Server {
+    outage: Outage,
     refusal: Refusal,
+    /// Requests that there was room for during the outage.
+    turns: u64,
     /// In requests a second.
     capacity: u64,
     /// Work that it can do now, in millionths of a request.
@@ -87,8 +98,16 @@ impl Server {
         let most = self.capacity * 1_000_000 / 4;
         self.room = (self.room + (at - self.at) * self.capacity).min(most);
         self.at = at;
-        let is_up = !(OUTAGE_BEGINS..OUTAGE_ENDS).contains(&at);
-        let takes = is_up && self.room >= 1_000_000;
+        let has_room = self.room >= 1_000_000;
+        let is_up = match self.outage {
+            _ if !(OUTAGE_BEGINS..OUTAGE_ENDS).contains(&at) => true,
+            Outage::Down => false,
+            Outage::TakesOneIn(turns) => {
+                self.turns += u64::from(has_room);
+                self.turns.is_multiple_of(turns)
+            }
+        };
+        let takes = is_up && has_room;
         let costs = if takes { 1_000_000 } else { self.refusal.costs };
         self.room = self.room.saturating_sub(costs);
         takes
@@ -113,10 +132,49 @@ struct Seen {
     recovered: f64,
     /// Events given up.
     dropped: u64,
+    during: Struggle,
+}
+
+/// What the server saw during the outage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Struggle {
+    /// Requests in the busiest second.
+    peak: u64,
+    sent: u64,
+    refused: u64,
+    /// Events that were with the instances at its end.
+    waited: u64,
+}
+
+/// What happens to whom.
+#[derive(Clone, Copy)]
+struct Scenario {
+    outage: Outage,
+    refusal: Refusal,
+    instances: usize,
+    /// Each instance seals one batch of one event in this time.
+    interval: u64,
+}
+
+impl Scenario {
+    fn down(refusal: Refusal, instances: usize) -> Self {
+        Self {
+            outage: Outage::Down,
+            refusal,
+            instances,
+            interval: INTERVAL,
+        }
+    }
+
+    /// What the server can do, in requests a second: one and a half times the steady load.
+    fn capacity(&self) -> u64 {
+        1_000_000 * self.instances as u64 / self.interval * 3 / 2
+    }
 }
 
 struct Fleet<'a> {
     policy: &'a Policy,
+    interval: u64,
     server: Server,
     lanes: Vec<Lane<u64>>,
     wake_at: Vec<u64>,
@@ -128,12 +186,22 @@ struct Fleet<'a> {
     /// Requests in each second since the end of the outage.
     offered: Vec<u64>,
     refused: u64,
+    /// The same of the outage itself.
+    during: Vec<u64>,
+    refused_during: u64,
     backlog: u64,
+    waited: Option<u64>,
     backlog_gone: u64,
 }
 
 impl<'a> Fleet<'a> {
-    fn new(policy: &'a Policy, refusal: Refusal, instances: usize) -> Self {
+    fn new(policy: &'a Policy, scenario: Scenario) -> Self {
+        let Scenario {
+            outage,
+            refusal,
+            instances,
+            interval,
+        } = scenario;
         let lane = || {
             let provider = Box::new(Nowhere(Limits::new(MERGED, 1 << 20)));
             let mut lane = Lane::new(provider, policy.options, 1 << 20);
@@ -143,9 +211,12 @@ impl<'a> Fleet<'a> {
         };
         let mut fleet = Self {
             policy,
+            interval,
             server: Server {
+                outage,
+                turns: 0,
                 refusal,
-                capacity: CAPACITY * instances as u64 / 1_000_000,
+                capacity: scenario.capacity(),
                 room: 0,
                 at: 0,
             },
@@ -158,11 +229,17 @@ impl<'a> Fleet<'a> {
             budget: Arc::new(Budget::new(usize::MAX)),
             offered: vec![0; usize::try_from((END - OUTAGE_ENDS) / 1_000_000).unwrap_or(0) + 1],
             refused: 0,
+            during: vec![
+                0;
+                usize::try_from((OUTAGE_ENDS - OUTAGE_BEGINS) / 1_000_000).unwrap_or(0)
+            ],
+            refused_during: 0,
             backlog: 0,
+            waited: None,
             backlog_gone: 0,
         };
         for instance in 0..instances {
-            let at = fleet.jitter.u64(0..INTERVAL);
+            let at = fleet.jitter.u64(0..interval);
             fleet.schedule(at, instance, Happens::Produce);
         }
         fleet
@@ -180,8 +257,11 @@ impl<'a> Fleet<'a> {
 
     fn run(mut self) -> Seen {
         while let Some(Reverse((at, _, instance, what))) = self.agenda.pop() {
-            if at > END || at > OUTAGE_ENDS + INTERVAL && self.backlog == 0 {
+            if at > END || at > OUTAGE_ENDS + self.interval && self.backlog == 0 {
                 break;
+            }
+            if at >= OUTAGE_ENDS {
+                self.waited.get_or_insert(self.backlog);
             }
             match what {
                 Happens::Produce => self.produce(at, instance),
@@ -202,6 +282,12 @@ impl<'a> Fleet<'a> {
                 f64::INFINITY
             },
             dropped: self.lanes.iter().map(dropped).sum(),
+            during: Struggle {
+                peak: self.during.iter().copied().max().unwrap_or(0),
+                sent: self.during.iter().sum(),
+                refused: self.refused_during,
+                waited: self.waited.unwrap_or(0),
+            },
         }
     }
 
@@ -211,7 +297,7 @@ impl<'a> Fleet<'a> {
         let batch = Batch::new(at, vec![at], self.instant(at), charge);
         drop(self.lanes[instance].offer(&Sealed::whole(batch)));
         self.backlog += u64::from(at < OUTAGE_ENDS);
-        self.schedule(at + INTERVAL, instance, Happens::Produce);
+        self.schedule(at + self.interval, instance, Happens::Produce);
     }
 
     fn answer(&mut self, at: u64, instance: usize, attempt: u64, taken: bool) {
@@ -259,6 +345,9 @@ impl<'a> Fleet<'a> {
         if let Some(since) = at.checked_sub(OUTAGE_ENDS) {
             self.offered[usize::try_from(since / 1_000_000).unwrap_or(0)] += 1;
             self.refused += u64::from(!taken);
+        } else if let Some(since) = at.checked_sub(OUTAGE_BEGINS) {
+            self.during[usize::try_from(since / 1_000_000).unwrap_or(0)] += 1;
+            self.refused_during += u64::from(!taken);
         }
         let answered_in = if taken {
             let old = events.iter().filter(|&&at| at < OUTAGE_ENDS).count() as u64;
@@ -278,7 +367,7 @@ impl<'a> Fleet<'a> {
 /// Runs each policy and prints a row of the table for it.
 fn compare<const N: usize>(instances: usize, refusal: Refusal, policies: [Policy; N]) -> [Seen; N] {
     policies.map(|policy| {
-        let seen = Fleet::new(&policy, refusal, instances).run();
+        let seen = Fleet::new(&policy, Scenario::down(refusal, instances)).run();
         println!(
             "| {} | {} | {} | {} | {} | {:.0} s | {} |",
             instances,

@@ -28,7 +28,7 @@ use tracing::span;
 const BOUND: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(3600);
 /// A child has found out after as many events at the latest.
-const PUSHES: usize = 65;
+const PUSHES: usize = 257;
 
 /// Runs `child` in a child process, which has to end by itself and in time; `parent` here meanwhile.
 fn in_a_child(what: &str, child: impl FnOnce()) {

@@ -71,7 +71,7 @@ async fn what_every_lane_has_in_a_body_is_kept_no_longer_and_what_did_not_fit_is
     let sealed = batches(&[96]).remove(0);
     let sealed = Sealed {
         number: sealed.number,
-        slices: vec![Slice::whole(sealed)],
+        slices: vec![Slice::whole(sealed)].into(),
         only: None,
     };
     for lane in &lanes {

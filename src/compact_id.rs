@@ -208,7 +208,8 @@ mod tests {
     proptest! {
         #[test]
         fn text_comes_out_as_it_went_in(text in "[0-9a-fA-F-]{36}|[ -~é]{0,40}", bytes: [u8; 16]) {
-            prop_assert_eq!(CompactId::copied(&text).text(), text.as_str());
+            let id = CompactId::copied(&text);
+            prop_assert_eq!(&*id.text(), text.as_str());
             let uuid = CompactId::from(Uuid::from_bytes(bytes));
             prop_assert!(CompactId::copied(&uuid.text()) == uuid);
         }

@@ -195,7 +195,10 @@ fn a_job_without_request_or_trace_hands_on_its_session_under_the_chosen_name() {
     let mut headers = HeaderMap::new();
     assert!(renamed.inject(&job, &Uri::from_static(STOCK), &mut headers));
     assert_eq!(headers.len(), 1);
-    assert_eq!(headers["x-pg-session"], SessionId::of_process().as_str());
+    assert_eq!(
+        headers["x-pg-session"],
+        SessionId::of_process().text().as_str()
+    );
 
     let request = Correlation::builder()
         .request_id(RequestId::parse("r").expect("valid"))

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Ingress;
 use super::gate::Duty;
 use super::policy::{Limit, Priority};
+use super::queue::Admitted;
 use crate::hooks::let_go;
 use crate::ledger::{DropReason, RefuseReason};
 use crate::pulse::here;
@@ -42,15 +43,15 @@ pub struct Place<'a, E> {
 impl<E> Place<'_, E> {
     /// Puts the event in. Should others have filled the ring meanwhile, it is treated as by
     /// [`Sender::try_send`](crate::Sender::try_send).
-    #[inline]
+    #[inline(always)]
     pub fn fill(self, event: E) {
         let Self {
             ingress,
             weight,
             priority,
         } = *ManuallyDrop::new(self);
-        if let Err(event) = ingress.put(event, weight, priority) {
-            ingress.full_after_all(event, weight);
+        if let Err(back) = ingress.put(Admitted::new(event, weight, priority)) {
+            ingress.full_after_all(back);
         }
     }
 }
@@ -91,7 +92,6 @@ impl<E> Ingress<E> {
     #[inline]
     pub(crate) fn reserve(&self, event: &E) -> Option<Place<'_, E>> {
         let admission = self.inspect(event).ok()?;
-        // not `then_some`: a place that was never taken would be given back
         self.admits(admission).then(|| Place {
             ingress: self,
             weight: admission.weight,
@@ -101,10 +101,10 @@ impl<E> Ingress<E> {
 
     /// Others took the last places between the look and the push.
     #[cold]
-    fn full_after_all(&self, event: E, weight: u32) {
-        self.budget.release(weight as usize);
+    fn full_after_all(&self, back: Admitted<E>) {
+        self.budget.release(back.weight as usize);
         // as if it came now: the policy may make room
-        drop(self.try_push(event));
+        drop(self.try_push(back.event));
     }
 
     #[cold]
@@ -224,16 +224,18 @@ impl<E> Ingress<E> {
         let Admission {
             weight, priority, ..
         } = admission;
-        self.put(event, weight, priority).inspect_err(|_| {
-            self.budget.release(weight as usize);
-        })
+        self.put(Admitted::new(event, weight, priority))
+            .map_err(|back| {
+                self.budget.release(weight as usize);
+                back.event
+            })
     }
 
     /// Announces and pushes what was admitted.
-    #[inline]
-    fn put(&self, event: E, weight: u32, priority: Priority) -> Result<(), E> {
+    #[inline(always)]
+    fn put(&self, admitted: Admitted<E>) -> Result<(), Admitted<E>> {
         let duty = self.gate.announce();
-        let pushed = self.queue.push(event, weight, priority);
+        let pushed = self.queue.push(admitted);
         if pushed.is_err() {
             self.gate.withdraw();
         }

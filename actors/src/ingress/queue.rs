@@ -26,6 +26,15 @@ pub(super) struct Admitted<E> {
 }
 
 impl<E> Admitted<E> {
+    #[inline(always)]
+    pub(super) fn new(event: E, weight: u32, priority: Priority) -> Self {
+        Self {
+            event,
+            weight,
+            stamp: u32::from(priority == Priority::High),
+        }
+    }
+
     pub(super) fn priority(&self) -> Priority {
         if self.stamp & 1 == 1 {
             Priority::High
@@ -88,24 +97,20 @@ impl<E> Queue<E> {
     }
 
     /// Puts an event in, or gives it back.
-    #[inline]
-    pub(super) fn push(&self, event: E, weight: u32, priority: Priority) -> Result<(), E> {
-        let is_high = priority == Priority::High;
-        let (ring, position) = match &self.high {
-            None => (&self.ring, 0),
+    #[inline(always)]
+    pub(super) fn push(&self, mut admitted: Admitted<E>) -> Result<(), Admitted<E>> {
+        let ring = match &self.high {
+            None => &self.ring,
             Some(high) => {
                 // Relaxed: the rings bring the order between the pushes of one thread.
-                let position = high.stamps.fetch_add(2, Ordering::Relaxed);
-                (if is_high { &high.ring } else { &self.ring }, position)
+                admitted.stamp |= high.stamps.fetch_add(2, Ordering::Relaxed);
+                match admitted.priority() {
+                    Priority::High => &high.ring,
+                    Priority::Normal => &self.ring,
+                }
             }
         };
-        let stamp = position | u32::from(is_high);
-        let admitted = Admitted {
-            event,
-            weight,
-            stamp,
-        };
-        ring.push(admitted).map_err(|back| back.event)
+        ring.push(admitted)
     }
 
     /// What is next for the consumer. One at a time may call this.

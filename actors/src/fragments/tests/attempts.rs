@@ -68,12 +68,9 @@ async fn what_every_lane_has_in_a_body_is_kept_no_longer_and_what_did_not_fit_is
     let shelf = Arc::clone(&sharing[0].shelf);
     // the second one's body ends before the last event of the second chunk
     let lanes: Vec<_> = sharing.into_iter().zip([1000, 63]).map(make).collect();
-    let sealed = batches(&[96]).remove(0);
-    let sealed = Sealed {
-        number: sealed.number,
-        slices: vec![Slice::whole(sealed)].into(),
-        only: None,
-    };
+    let charge = Charge::adopt(&Arc::new(Budget::new(0)), 0);
+    let batch = Batch::new(1, (0..96).collect(), Instant::now(), charge);
+    let sealed = Sealed::whole(batch);
     for lane in &lanes {
         drop(lane.offer(&sealed));
     }

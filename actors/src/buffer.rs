@@ -16,6 +16,9 @@ use crate::supervise::{Life, Lives, sleep_until};
 
 /// Events taken off the ring between two looks at the mailbox.
 const EVENTS_PER_TURN: usize = 1024;
+/// For how long turns may follow each other before others on the thread have theirs. A turn with a hook takes
+/// few events, and letting others go first costs a look at the timers and the I/O of the thread.
+const TURNS_AT_ONCE: Duration = Duration::from_micros(200);
 /// First wait after work while lingering; callers push without waking anyone meanwhile.
 const FIRST_TICK: Duration = Duration::from_millis(10);
 /// Longest wait while a batch is being built and nothing arrives.
@@ -25,8 +28,32 @@ pub(crate) struct Buffer<E: Send + Sync + 'static> {
     stages: Arc<Stages<E>>,
     life: Life,
     tick: Duration,
+    run: Run,
     /// Seals that wait until everything before them was handed over.
     seals: Vec<Sealing>,
+}
+
+/// Turns in a row, without a pause for others.
+#[derive(Default)]
+struct Run {
+    drained: usize,
+    since: Option<Instant>,
+}
+
+impl Run {
+    /// Whether the next turn may follow this one, which ended at `now`, at once.
+    fn goes_on(&mut self, turn: Turn, began: Instant, now: Instant) -> bool {
+        self.drained += turn.drained;
+        let since = *self.since.get_or_insert(began);
+        let goes_on = turn.more
+            && turn.drained > 0
+            && self.drained < EVENTS_PER_TURN
+            && now.saturating_duration_since(since) < TURNS_AT_ONCE;
+        if !goes_on {
+            *self = Self::default();
+        }
+        goes_on
+    }
 }
 
 struct Sealing {
@@ -56,6 +83,7 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
             stages,
             life: lives.begin(),
             tick: FIRST_TICK,
+            run: Run::default(),
             seals: Vec::new(),
         })
     }
@@ -78,7 +106,9 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
                 self.stages.ingress.alert().work();
             }
             // asked for again: a turn may take long
-            pulses.buffer.beat(Instant::now());
+            let ended = Instant::now();
+            pulses.buffer.beat(ended);
+            let goes_on = self.run.goes_on(turn, now, ended);
             self.answer_seals(turn);
             if turn.blocked {
                 let pulses = self.stages.ingress.pulses();
@@ -96,6 +126,7 @@ impl<E: Send + Sync + 'static> Actor for Buffer<E> {
             if more || !self.rest(turn, now) {
                 tokio::select! { biased;
                     signal = mailbox.recv() => return Ok(signal),
+                    () = std::future::ready(()), if goes_on => {}
                     () = tokio::task::yield_now() => {}
                 }
                 continue;
@@ -206,5 +237,35 @@ impl<E: Send + Sync + 'static> Message<Crash> for Buffer<E> {
     #[expect(clippy::panic, reason = "crashing is what it is for")]
     async fn handle(&mut self, _: Crash, _: &mut Context<Self, Self::Reply>) {
         panic!("crash injected into the buffer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(drained: usize, more: bool) -> Turn {
+        Turn {
+            drained,
+            more,
+            blocked: false,
+            due: None,
+        }
+    }
+
+    #[test]
+    fn short_turns_follow_each_other_for_a_while_and_never_without_end() {
+        let (mut run, now) = (Run::default(), Instant::now());
+        let in_a_row = |run: &mut Run, turn, took: Duration| {
+            let ends = (1..).map(|n| now + took * n);
+            ends.take_while(|end| run.goes_on(turn, now, *end)).count() + 1
+        };
+        // also on a clock that stands still
+        assert_eq!(in_a_row(&mut run, turn(64, true), Duration::ZERO), 16);
+        assert_eq!(in_a_row(&mut run, turn(64, true), TURNS_AT_ONCE / 4), 4);
+        assert_eq!(in_a_row(&mut run, turn(64, true), TURNS_AT_ONCE * 9), 1);
+        assert_eq!(in_a_row(&mut run, turn(1024, true), Duration::ZERO), 1);
+        assert_eq!(in_a_row(&mut run, turn(64, false), Duration::ZERO), 1);
+        assert_eq!(in_a_row(&mut run, turn(0, true), Duration::ZERO), 1);
     }
 }

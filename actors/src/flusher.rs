@@ -120,9 +120,11 @@ impl<E: Send + Sync + 'static> Flusher<E> {
             return;
         };
         self.tell_of_overdue();
-        let news = self
-            .lane
-            .finish(id, ended, Instant::now(), self.jitter.f64());
+        let now = Instant::now();
+        let (news, freed) = self.lane.conclude(id, ended, now, self.jitter.f64());
+        // what comes next is on its way while what is over is dropped
+        self.start_what_is_due();
+        self.lane.let_go(freed);
         log(self.lane.name(), &news);
     }
 

@@ -31,8 +31,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::dead_letters::Store;
+use crate::dead_letters::{Dead, Store};
 use crate::fragments::Sharing;
+use crate::hooks::let_go;
 use crate::ingress::Overflow;
 use crate::ledger::{DropReason, ProviderLedger};
 use crate::provider::{Encoded, Limits, Provider};
@@ -100,6 +101,15 @@ impl Default for LaneOptions {
             hold_budget: None,
         }
     }
+}
+
+/// Events that have left a lane and are still to be dropped.
+#[must_use = "they hold memory"]
+pub(crate) struct Freed<E> {
+    #[expect(dead_code, reason = "held for its drop")]
+    dead: Vec<Dead<E>>,
+    #[expect(dead_code, reason = "held for its drop")]
+    garbage: Vec<Slice<E>>,
 }
 
 /// One provider's queue, attempts and counters.
@@ -228,10 +238,30 @@ impl<E: Send + Sync + 'static> Lane<E> {
         ready
     }
 
-    /// Records how attempt `id` ended; `chance` is the jitter's place from 0 to 1.
-    pub(crate) fn finish(&self, id: u64, ended: Ended, now: Instant, chance: f64) -> News {
-        let news = self.change(|state| state.finish(id, ended, now, chance, &self.options));
+    /// Records how attempt `id` ended; `chance` is the jitter's place from 0 to 1. What that freed has to be
+    /// [let go](Lane::let_go) of; the next attempt need not wait for that.
+    pub(crate) fn conclude(
+        &self,
+        id: u64,
+        ended: Ended,
+        now: Instant,
+        chance: f64,
+    ) -> (News, Freed<E>) {
+        self.change_keeping(|state| state.finish(id, ended, now, chance, &self.options))
+    }
+
+    /// Drops what an ended attempt freed, which is code of the application and takes a while, and tells
+    /// those who wait for its end.
+    pub(crate) fn let_go(&self, freed: Freed<E>) {
+        let_go(freed);
         self.settled.notify_waiters();
+    }
+
+    /// [`Lane::conclude`] and [`Lane::let_go`] at once.
+    #[cfg(test)]
+    pub(crate) fn finish(&self, id: u64, ended: Ended, now: Instant, chance: f64) -> News {
+        let (news, freed) = self.conclude(id, ended, now, chance);
+        self.let_go(freed);
         news
     }
 
@@ -374,14 +404,20 @@ impl<E: Send + Sync + 'static> Lane<E> {
 
     /// Changes the state, and drops what that freed once the lock is free again.
     fn change<R>(&self, change: impl FnOnce(&mut State<E>) -> R) -> R {
+        let (result, freed) = self.change_keeping(change);
+        drop(freed);
+        result
+    }
+
+    /// Changes the state, and returns what that freed.
+    fn change_keeping<R>(&self, change: impl FnOnce(&mut State<E>) -> R) -> (R, Freed<E>) {
         let mut state = self.lock();
         let result = change(&mut state);
         let garbage = std::mem::take(&mut state.garbage);
         let dead = state.deaths.take();
         drop(state);
         self.bury(&dead);
-        drop((dead, garbage));
-        result
+        (result, Freed { dead, garbage })
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, State<E>>> {

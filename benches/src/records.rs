@@ -74,9 +74,17 @@ impl Records {
         text
     }
 
-    /// Reads lines back, of all groups, or of none that are not lines: the rest of a program's output.
-    /// A row is then called `group/row`.
+    /// Reads lines back from a program's output. A row is then called `group/row`.
     pub fn parse(output: &str) -> Self {
+        Self::read(output, |group, row| format!("{group}/{row}"))
+    }
+
+    /// Reads lines back, all as of one row.
+    pub fn parse_as(row: &str, output: &str) -> Self {
+        Self::read(output, |_, _| row.to_owned())
+    }
+
+    fn read(output: &str, name: impl Fn(&str, &str) -> String) -> Self {
         let mut records = Self::default();
         for line in output.lines().filter_map(|line| line.strip_prefix(PREFIX)) {
             let mut parts = line.split('\t');
@@ -85,7 +93,7 @@ impl Records {
             else {
                 continue;
             };
-            records.add(&format!("{group}/{row}"), column, number);
+            records.add(&name(group, row), column, number);
         }
         records
     }

@@ -13,7 +13,7 @@ use crate::ours::{self, Null};
 use crate::request::Req;
 
 /// The row that the goals are about.
-pub const RESPONSE: &str = "productgraph api.response";
+pub(super) const RESPONSE: &str = "productgraph api.response";
 
 struct Shared {
     engine: Engine,
@@ -46,7 +46,7 @@ struct Row<F> {
 }
 
 /// The rows: kinds of events, and api.response with more providers.
-pub fn rows(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
+pub(super) fn rows(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
     let correlations: Arc<[Correlation]> = requests.iter().map(ours::correlation).collect();
     let one = Shared::new(requests, &correlations, 1);
     let two = Shared::new(requests, &correlations, 2);

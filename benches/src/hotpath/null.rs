@@ -8,10 +8,10 @@ use crate::request::Req;
 use crate::ring::Ring;
 
 /// The yardstick's row.
-pub const YARDSTICK: &str = "ring";
+pub(super) const YARDSTICK: &str = "ring";
 
 /// What the measurement itself costs.
-pub struct Loop;
+pub(super) struct Loop;
 
 impl Call for Loop {
     fn name(&self) -> &'static str {
@@ -28,13 +28,13 @@ impl Call for Loop {
 }
 
 /// `ArrayQueue`, polled, fixed 256-byte event.
-pub struct Yardstick {
+pub(super) struct Yardstick {
     ring: Ring,
     requests: Arc<[Req]>,
 }
 
 impl Yardstick {
-    pub fn new(requests: Arc<[Req]>) -> Self {
+    pub(super) fn new(requests: Arc<[Req]>) -> Self {
         Self { ring: Ring::new(QUEUE), requests }
     }
 }

@@ -8,7 +8,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use productgraph::providers::ProductGraph;
 use productgraph::Text;
-use productgraph_benches::{api_response, request, roomy};
+use productgraph_benches::ours::{api_response, request, roomy};
 use productgraph_collector::Collector;
 
 const EVENTS: usize = 20_000;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use productgraph::{Event, Handle, Text};
-use productgraph_benches::{Null, api_response, request, roomy, settle};
+use productgraph_benches::ours::{Null, api_response, request, roomy, settle};
 
 const BURST: usize = 1_000;
 
@@ -19,7 +19,7 @@ fn engine() -> productgraph::Engine {
     roomy()
         .batch_size(500)
         .batch_interval(std::time::Duration::from_millis(10))
-        .provider(Null)
+        .provider(Null::default())
         .spawn()
         .expect("the engine starts")
 }

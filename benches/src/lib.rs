@@ -7,10 +7,13 @@
 pub mod args;
 pub mod clock;
 pub mod e2e;
+pub mod footprint;
 pub mod hotpath;
+pub mod middleware;
 pub mod ours;
 pub mod peers;
 pub mod records;
+pub mod report;
 pub mod request;
 pub mod ring;
 pub mod sink;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use productgraph::event::{EventId, Timestamp};
 use productgraph::correlation::{Correlation, RequestId, SessionId, SessionSource, UserId};
 use productgraph::providers::{IntoProvider as _, ProductGraph, Setup};
 use productgraph::{
@@ -126,6 +127,16 @@ pub fn response_to(request: &Req, path: &Text) -> Event {
     let method = if request.method == "POST" { http::Method::POST } else { http::Method::GET };
     let duration = Duration::from_micros(request.micros.into());
     Event::api_response(method, path.clone(), request.status, duration)
+}
+
+/// The same as a provider gets it: with id, time, sequence number and correlation.
+pub fn stamped(request: &Req, path: &Text, sequence: u64) -> Event {
+    let now = Timestamp::now();
+    response_to(request, path)
+        .with_id(EventId::v7(now, sequence))
+        .with_timestamp(now)
+        .with_sequence(sequence)
+        .with_correlation(correlation(request))
 }
 
 /// An error whose type and message are static.

@@ -55,11 +55,11 @@ impl Records {
         text
     }
 
-    /// Prints the table under a heading, and the lines if they are wanted.
-    pub fn print(&self, heading: &str) {
-        println!("\n## {heading}\n\n{}", self.table());
+    /// Prints the table under a heading, and with `--records` the lines as of `group`.
+    pub fn print(&self, group: &str, heading: &str) {
+        println!("\n## {group}: {heading}\n\n{}", self.table());
         if args::given("records") {
-            print!("{}", self.lines(heading));
+            print!("{}", self.lines(group));
         }
     }
 

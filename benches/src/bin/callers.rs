@@ -24,5 +24,5 @@ fn main() {
         records.add(peer.name(), "allocations", counted.count_total as f64 / burst as f64);
         records.add(peer.name(), "bytes", counted.bytes_total as f64 / burst as f64);
     }
-    records.print("caller: allocations of one call");
+    records.print("caller", "allocations of one call on its thread");
 }

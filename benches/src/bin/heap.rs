@@ -36,7 +36,7 @@ fn main() {
                 let names = args::names("clients");
                 names.is_empty() || names.iter().any(|one| one == name)
             };
-            e2e::run(scenario, plan, wanted).print(scenario.name());
+            e2e::run(scenario, plan, wanted).print(scenario.name(), scenario.about());
         }
     }
 }

@@ -15,6 +15,6 @@ fn main() {
         paced: args::value_or("paced", 50_000),
     };
     let (bursts, paced) = hotpath::run(plan);
-    bursts.print("track: ns of one call");
-    paced.print("track, one event each 20 us: ns of one call");
+    bursts.print("burst", "ns of one call");
+    paced.print("paced", "ns of one call, one each 20 us");
 }

@@ -69,6 +69,18 @@ impl Scenario {
         }
     }
 
+    /// Under its name.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Sustained => "closed loop",
+            Self::Latency => "closed loop, 50 ms between request and answer",
+            Self::Shutdown => "10,000 events, then shutdown at once",
+            Self::Idle => "nothing to do",
+            Self::Allocations => "in the whole process, from the call to the answer",
+            Self::Memory => "50,000 events queued, the sink does not answer",
+        }
+    }
+
     fn called(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scenario| scenario.name() == name)
     }

@@ -8,7 +8,9 @@
 use std::hint::black_box;
 
 use gungraun::prelude::*;
-use productgraph::{Correlation, Encoded, Engine, Event, Events, Handle, Provider, Redaction, Text};
+use productgraph::{
+    Correlation, Encoded, Engine, Event, Events, Handle, Provider, Redaction, Text,
+};
 use productgraph_benches::ours::{self, Null};
 use productgraph_benches::request::Req;
 use tokio::runtime::{Builder, Runtime};
@@ -26,7 +28,10 @@ struct Setup {
 }
 
 fn engine() -> Setup {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let engine = ours::roomy()
         .batch_size(EVENTS)
         .runtime(runtime.handle().clone())
@@ -34,9 +39,17 @@ fn engine() -> Setup {
         .spawn()
         .expect("the engine starts");
     let handle = engine.handle();
-    let correlations = (0..EVENTS as u64).map(|i| ours::correlation(&Req::new(i))).collect();
+    let correlations = (0..EVENTS as u64)
+        .map(|i| ours::correlation(&Req::new(i)))
+        .collect();
     let [path, ..] = ours::routes();
-    Setup { runtime, handle, _engine: engine, correlations, path }
+    Setup {
+        runtime,
+        handle,
+        _engine: engine,
+        correlations,
+        path,
+    }
 }
 
 impl Setup {
@@ -63,7 +76,9 @@ fn disabled() -> (Handle, Text) {
 /// As they come to a provider.
 fn stamped() -> Vec<Event> {
     let [path, ..] = ours::routes();
-    (0..EVENTS as u64).map(|number| ours::stamped(&Req::new(number), &path, number)).collect()
+    (0..EVENTS as u64)
+        .map(|number| ours::stamped(&Req::new(number), &path, number))
+        .collect()
 }
 
 fn encoder() -> (Box<dyn Provider<Event>>, Vec<Event>) {
@@ -101,13 +116,15 @@ type Encoding = (Box<dyn Provider<Event>>, Vec<Event>);
 
 #[library_benchmark(setup = encoder)]
 fn encode_1000_api_responses((encoder, events): Encoding) -> (Encoding, Encoded) {
-    let encoded = encoder.encode(&Events::from_slice(&events), 0);
-    assert_eq!(encoded.consumed, EVENTS);
-    ((encoder, events), encoded)
+    let body = encoder.encode(&Events::from_slice(&events), 0);
+    assert_eq!(body.consumed, EVENTS);
+    ((encoder, events), body)
 }
 
 #[library_benchmark(setup = redaction)]
-fn redact_1000_api_responses((rules, mut events): (Redaction, Vec<Event>)) -> (Redaction, Vec<Event>) {
+fn redact_1000_api_responses(
+    (rules, mut events): (Redaction, Vec<Event>),
+) -> (Redaction, Vec<Event>) {
     for event in &mut events {
         black_box(rules.apply(event));
     }

@@ -29,26 +29,44 @@ fn api_response_in_a_correlated_request(bencher: Bencher<'_, '_>) {
     let engine = engine();
     let handle = engine.handle();
     let path: Text = Arc::<str>::from("/v1/customers/{customer}/orders/{order}").into();
-    bencher.counter(ItemsCount::new(BURST)).with_inputs(|| settle(&engine)).bench_values(|()| {
-        request().enter(|| {
-            for _ in 0..BURST {
-                handle.track(api_response(&path));
-            }
+    bencher
+        .counter(ItemsCount::new(BURST))
+        .with_inputs(|| settle(&engine))
+        .bench_values(|()| {
+            request().enter(|| {
+                for _ in 0..BURST {
+                    handle.track(api_response(&path));
+                }
+            });
         });
-    });
-    assert_eq!(engine.ledger().refused.total(), 0, "a refusal is cheaper than what is measured");
+    assert_eq!(
+        engine.ledger().refused.total(),
+        0,
+        "a refusal is cheaper than what is measured"
+    );
 }
 
 #[divan::bench(threads = [1, 2])]
 fn journey_step_outside_a_request(bencher: Bencher<'_, '_>) {
     let engine = engine();
     let handle = engine.handle();
-    bencher.counter(ItemsCount::new(BURST)).with_inputs(|| settle(&engine)).bench_values(|()| {
-        for _ in 0..BURST {
-            handle.track_journey_step("checkout_flow", "payment_confirmed", "Payment confirmed");
-        }
-    });
-    assert_eq!(engine.ledger().refused.total(), 0, "a refusal is cheaper than what is measured");
+    bencher
+        .counter(ItemsCount::new(BURST))
+        .with_inputs(|| settle(&engine))
+        .bench_values(|()| {
+            for _ in 0..BURST {
+                handle.track_journey_step(
+                    "checkout_flow",
+                    "payment_confirmed",
+                    "Payment confirmed",
+                );
+            }
+        });
+    assert_eq!(
+        engine.ledger().refused.total(),
+        0,
+        "a refusal is cheaper than what is measured"
+    );
 }
 
 #[divan::bench]

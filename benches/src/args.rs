@@ -13,7 +13,10 @@ pub fn value<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
     let mut args = std::env::args().skip_while(|arg| *arg != key);
     args.next()?;
     let text = args.next().unwrap_or_default();
-    Some(text.parse().unwrap_or_else(|e| panic!("--{name} {text}: {e:?}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|e| panic!("--{name} {text}: {e:?}")),
+    )
 }
 
 /// The value after `--name`, or the default.
@@ -30,7 +33,10 @@ pub fn given(name: &str) -> bool {
 /// The comma-separated names after `--name`; none means all.
 pub fn names(name: &str) -> Vec<String> {
     let list: String = value_or(name, String::new());
-    list.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    list.split(',')
+        .filter(|one| !one.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether `name` is among the comma-separated ones after `--option`, by a part of it, or none is given.

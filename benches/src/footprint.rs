@@ -1,7 +1,7 @@
 //! What it costs to add a client to a small service: crates, and the time of a clean build.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -27,7 +27,10 @@ fn clients() -> Vec<(&'static str, String, &'static str)> {
         (BASE, String::new(), ""),
         (
             OURS,
-            format!("productgraph = {{ path = {:?} }}", root.display().to_string()),
+            format!(
+                "productgraph = {{ path = {:?} }}",
+                root.display().to_string()
+            ),
             "drop(productgraph::Engine::builder());",
         ),
         (
@@ -35,7 +38,11 @@ fn clients() -> Vec<(&'static str, String, &'static str)> {
             "posthog-rs = \"0.30\"".to_owned(),
             "drop(posthog_rs::ClientOptionsBuilder::default());",
         ),
-        ("sentry", "sentry = \"0.49\"".to_owned(), "drop(sentry::ClientOptions::new());"),
+        (
+            "sentry",
+            "sentry = \"0.49\"".to_owned(),
+            "drop(sentry::ClientOptions::new());",
+        ),
     ]
 }
 
@@ -64,7 +71,7 @@ pub fn run(build: bool) -> Records {
     records
 }
 
-fn write(service: &PathBuf, dependency: &str, line: &str) {
+fn write(service: &Path, dependency: &str, line: &str) {
     let manifest = format!(
         "[package]\nname = \"service\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]{SERVICE}{dependency}\n"
     );
@@ -84,9 +91,20 @@ async fn main() {{
 }
 
 fn crates(service: &Path) -> usize {
-    let options = ["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
+    let options = [
+        "tree",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ];
     let tree = cargo(service, &options);
-    let mut names: Vec<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    let mut names: Vec<&str> = tree
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .collect();
     names.sort_unstable();
     names.dedup();
     // the service itself

@@ -12,6 +12,7 @@ pub mod hotpath;
 pub mod middleware;
 pub mod ours;
 pub mod peers;
+pub mod programs;
 pub mod records;
 pub mod report;
 pub mod request;

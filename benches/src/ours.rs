@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use productgraph::event::{EventId, Timestamp};
 use productgraph::correlation::{Correlation, RequestId, SessionId, SessionSource, UserId};
+use productgraph::event::{EventId, Timestamp};
 use productgraph::providers::{IntoProvider as _, ProductGraph, Setup};
 use productgraph::{
     BoxFuture, Encoded, Engine, EngineBuilder, Event, Events, Limits, Outcome, Provider, Redaction,
@@ -40,7 +40,11 @@ impl Provider<Event> for Null {
     }
 
     fn encode(&self, events: &Events<'_, Event>, _: usize) -> Encoded {
-        Encoded { body: Bytes::new(), consumed: events.len(), refused: Vec::new() }
+        Encoded {
+            body: Bytes::new(),
+            consumed: events.len(),
+            refused: Vec::new(),
+        }
     }
 
     fn send<'a>(&'a self, _: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
@@ -54,7 +58,7 @@ pub fn roomy() -> EngineBuilder {
         .project("demo-project")
         .queue_capacity(1 << 16)
         .max_buffered_bytes(64 << 20)
-        .shutdown_timeout(Duration::from_secs(60))
+        .shutdown_timeout(Duration::from_mins(1))
 }
 
 /// A builder as it comes.
@@ -91,7 +95,10 @@ pub fn redaction() -> Redaction {
 /// Never: the ids are well formed.
 pub fn correlation(request: &Req) -> Correlation {
     let correlation = Correlation::builder()
-        .session(SessionId::parse(&request.session).expect("a session id"), SessionSource::Adopted)
+        .session(
+            SessionId::parse(&request.session).expect("a session id"),
+            SessionSource::Adopted,
+        )
         .request_id(RequestId::parse(&request.request).expect("a request id"))
         .build();
     correlation.set_user(UserId::parse(&request.user).expect("a user id"));
@@ -118,13 +125,22 @@ pub fn routes() -> [Text; ROUTES.len()] {
 /// The event that the middleware tracks.
 #[inline]
 pub fn api_response(path: &Text) -> Event {
-    Event::api_response(http::Method::GET, path.clone(), 200, Duration::from_millis(12))
+    Event::api_response(
+        http::Method::GET,
+        path.clone(),
+        200,
+        Duration::from_millis(12),
+    )
 }
 
 /// The same with what a request was about.
 #[inline]
 pub fn response_to(request: &Req, path: &Text) -> Event {
-    let method = if request.method == "POST" { http::Method::POST } else { http::Method::GET };
+    let method = if request.method == "POST" {
+        http::Method::POST
+    } else {
+        http::Method::GET
+    };
     let duration = Duration::from_micros(request.micros.into());
     Event::api_response(method, path.clone(), request.status, duration)
 }
@@ -153,7 +169,13 @@ pub fn journey_step() -> Event {
 
 /// Events that no provider has settled yet; the most of any provider.
 pub fn pending(engine: &Engine) -> u64 {
-    engine.ledger().providers.iter().map(|provider| provider.pending).max().unwrap_or(0)
+    engine
+        .ledger()
+        .providers
+        .iter()
+        .map(|provider| provider.pending)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Waits until the engine has taken everything off its queues.

@@ -19,7 +19,9 @@ impl Records {
     pub fn add(&mut self, row: &str, column: &str, number: f64) {
         match self.0.iter_mut().find(|(r, c, _)| r == row && c == column) {
             Some((_, _, numbers)) => numbers.push(number),
-            None => self.0.push((row.to_owned(), column.to_owned(), vec![number])),
+            None => self
+                .0
+                .push((row.to_owned(), column.to_owned(), vec![number])),
         }
     }
 
@@ -46,10 +48,16 @@ impl Records {
     /// What is in `row` under the name of each column, for the rows and columns there are.
     fn table(&self) -> String {
         let columns = distinct(self.0.iter().map(|(_, column, _)| column.as_str()));
-        let mut text = format!("| | {} |\n|---|{}\n", columns.join(" | "), "--:|".repeat(columns.len()));
+        let mut text = format!(
+            "| | {} |\n|---|{}\n",
+            columns.join(" | "),
+            "--:|".repeat(columns.len())
+        );
         for row in self.rows() {
-            let cells: Vec<String> =
-                columns.iter().map(|column| self.get(row, column).map_or(String::new(), number)).collect();
+            let cells: Vec<String> = columns
+                .iter()
+                .map(|column| self.get(row, column).map_or(String::new(), number))
+                .collect();
             let _ = writeln!(text, "| {row} | {} |", cells.join(" | "));
         }
         text
@@ -88,9 +96,12 @@ impl Records {
         let mut records = Self::default();
         for line in output.lines().filter_map(|line| line.strip_prefix(PREFIX)) {
             let mut parts = line.split('\t');
-            let (Some(group), Some(row), Some(column), Some(Ok(number))) =
-                (parts.next(), parts.next(), parts.next(), parts.next().map(str::parse))
-            else {
+            let (Some(group), Some(row), Some(column), Some(Ok(number))) = (
+                parts.next(),
+                parts.next(),
+                parts.next(),
+                parts.next().map(str::parse),
+            ) else {
                 continue;
             };
             records.add(&name(group, row), column, number);

@@ -39,7 +39,10 @@ pub struct Req {
 /// The id of a session, 36 characters.
 pub fn session_id(number: u64) -> String {
     let number = number % SESSIONS;
-    format!("{:08x}{SESSION_MARKER}{number:012x}", number.wrapping_mul(0x9e37_79b9) & 0xffff_ffff)
+    format!(
+        "{:08x}{SESSION_MARKER}{number:012x}",
+        number.wrapping_mul(0x9e37_79b9) & 0xffff_ffff
+    )
 }
 
 /// The id of a request, 36 characters.
@@ -54,7 +57,11 @@ impl Req {
             session: session_id(number),
             request: request_id(number),
             user: format!("user-{:06}", number % 1_000_000),
-            method: if number.is_multiple_of(3) { "POST" } else { "GET" },
+            method: if number.is_multiple_of(3) {
+                "POST"
+            } else {
+                "GET"
+            },
             path: format!("/api/v1/orders/{:05}/items", number % 100_000),
             status: if number.is_multiple_of(50) { 500 } else { 200 },
             micros: 1_000 + (number % 90_000) as u32,
@@ -76,7 +83,8 @@ impl Req {
         }
         self.request.truncate(MARKER.len());
         // digits are text
-        self.request.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        self.request
+            .push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// Milliseconds, as the wire has them.
@@ -90,7 +98,11 @@ impl Req {
 pub fn write_json(out: &mut Vec<u8>, request: &Req, id: uuid::Uuid, timestamp: &str) {
     out.reserve(420);
     out.extend_from_slice(b"{\"event_id\":\"");
-    out.extend_from_slice(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).as_bytes());
+    out.extend_from_slice(
+        id.hyphenated()
+            .encode_lower(&mut uuid::Uuid::encode_buffer())
+            .as_bytes(),
+    );
     out.extend_from_slice(b"\",\"project_id\":\"demo-project\",\"session.id\":");
     text(out, &request.session);
     out.extend_from_slice(b",\"request.id\":");
@@ -115,7 +127,10 @@ pub fn write_json(out: &mut Vec<u8>, request: &Req, id: uuid::Uuid, timestamp: &
 
 fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+    if text
+        .bytes()
+        .any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    {
         for byte in text.bytes() {
             match byte {
                 b'"' | b'\\' => out.extend([b'\\', byte]),

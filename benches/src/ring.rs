@@ -42,7 +42,13 @@ impl Inline {
             lengths: [0; 6],
             text: [0; TEXT],
         };
-        let texts: [&str; 5] = [&request.session, &request.request, &request.user, request.method, &request.path];
+        let texts: [&str; 5] = [
+            &request.session,
+            &request.request,
+            &request.user,
+            request.method,
+            &request.path,
+        ];
         let mut at = 0;
         for (length, text) in event.lengths.iter_mut().zip(texts) {
             let fits = text.len().min(TEXT - at);

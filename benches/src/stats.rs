@@ -3,7 +3,10 @@
 /// The q-th quantile of a sorted slice; zero of an empty one.
 pub fn quantile<T: Copy + Default>(sorted: &[T], q: f64) -> T {
     let index = (sorted.len() as f64 * q) as usize;
-    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+    sorted
+        .get(index.min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The median, `NaN` of nothing.

@@ -21,12 +21,16 @@ pub fn resident_kib() -> (u64, u64) {
 pub fn switches_of_other_threads() -> u64 {
     let own = fs::read_link("/proc/thread-self").unwrap_or_default();
     let own = own.file_name().map(ToOwned::to_owned);
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0 };
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return 0;
+    };
     tasks
         .flatten()
         .filter(|task| Some(task.file_name()) != own)
         .map(|task| fs::read_to_string(task.path().join("status")).unwrap_or_default())
-        .map(|text| field(&text, "voluntary_ctxt_switches:") + field(&text, "nonvoluntary_ctxt_switches:"))
+        .map(|text| {
+            field(&text, "voluntary_ctxt_switches:") + field(&text, "nonvoluntary_ctxt_switches:")
+        })
         .sum()
 }
 

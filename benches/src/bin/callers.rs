@@ -21,8 +21,16 @@ fn main() {
             peer.burst(0, burst);
         });
         peer.drain();
-        records.add(peer.name(), "allocations", counted.count_total as f64 / burst as f64);
-        records.add(peer.name(), "bytes", counted.bytes_total as f64 / burst as f64);
+        records.add(
+            peer.name(),
+            "allocations",
+            counted.count_total as f64 / burst as f64,
+        );
+        records.add(
+            peer.name(),
+            "bytes",
+            counted.bytes_total as f64 / burst as f64,
+        );
     }
     records.print("caller", "allocations of one call on its thread");
 }

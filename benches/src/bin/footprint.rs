@@ -1,9 +1,7 @@
-//! What it costs to add a client to a small service.
+//! What it costs to add a client to a small service: crates, and with `--build` the time of a clean build.
 //!
 //! `footprint [--build] [--records]`
 
-use productgraph_benches::{args, footprint};
-
 fn main() {
-    footprint::run(args::given("build")).print("footprint", "a service that adds a client");
+    productgraph_benches::programs::footprint();
 }

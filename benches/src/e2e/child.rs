@@ -25,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(5);
 pub static HEAP: OnceLock<HeapUse> = OnceLock::new();
 
 fn heap() -> (u64, i64) {
-    HEAP.get().expect("this program does not count allocations: use `heap`")()
+    HEAP.get()
+        .expect("this program does not count allocations: use `heap`")()
 }
 
 /// Runs the client that the command line names and prints what it measured.
@@ -44,7 +45,10 @@ pub fn child() {
     let url: String = args::value("url").expect("--url");
     let time = Duration::from_secs(args::value_or("seconds", 4));
 
-    let mut out = Run { name: &name, records: Records::default() };
+    let mut out = Run {
+        name: &name,
+        records: Records::default(),
+    };
     if name == pipe::NAME {
         out.pipe(scenario, &url, &board, time);
     } else {
@@ -87,7 +91,10 @@ impl Run<'_> {
                 let begin = (heap().0, producer.arrived());
                 producer.closed_loop(time);
                 let events = producer.arrived() - begin.1;
-                self.add("allocations/event", (heap().0 - begin.0) as f64 / events as f64);
+                self.add(
+                    "allocations/event",
+                    (heap().0 - begin.0) as f64 / events as f64,
+                );
             }
             Scenario::Shutdown => producer.send(SHUTDOWN_EVENTS),
             Scenario::Idle => {
@@ -95,7 +102,10 @@ impl Run<'_> {
                 std::thread::sleep(IDLE + WARM_UP + WARM_UP);
                 let before = usage::switches_of_other_threads();
                 std::thread::sleep(IDLE);
-                self.add("wake-ups in 5 s", (usage::switches_of_other_threads() - before) as f64);
+                self.add(
+                    "wake-ups in 5 s",
+                    (usage::switches_of_other_threads() - before) as f64,
+                );
             }
             Scenario::Memory => return self.memory(&mut producer),
         }
@@ -108,17 +118,31 @@ impl Run<'_> {
         let counters = board.read();
         self.add("made", made as f64);
         self.add("refused", refused as f64);
-        self.add("lost", made.saturating_sub(counters.unique + refused) as f64);
-        self.add("repeated", counters.events.saturating_sub(counters.unique * spec.copies) as f64);
+        self.add(
+            "lost",
+            made.saturating_sub(counters.unique + refused) as f64,
+        );
+        self.add(
+            "repeated",
+            counters
+                .events
+                .saturating_sub(counters.unique * spec.copies) as f64,
+        );
         self.sink(counters);
     }
 
     fn pipe(&mut self, scenario: Scenario, url: &str, board: &Board, time: Duration) {
-        let one = Pipe { flight: 1, batch: 1000 };
+        let one = Pipe {
+            flight: 1,
+            batch: 1000,
+        };
         match scenario {
             Scenario::Sustained | Scenario::Latency => {
                 let flight = args::value_or("flight", 1);
-                let pipe = Pipe { flight, batch: args::value_or("batch", 1000) };
+                let pipe = Pipe {
+                    flight,
+                    batch: args::value_or("batch", 1000),
+                };
                 pipe.run(url, Until::Passed(WARM_UP));
                 let begin = (Instant::now(), usage::cpu_seconds(), board.read().events);
                 pipe.run(url, Until::Passed(time));
@@ -157,7 +181,14 @@ impl Run<'_> {
     }
 
     fn sink(&mut self, counters: Counters) {
-        let Counters { requests, events, bytes, disordered, most_at_once, .. } = counters;
+        let Counters {
+            requests,
+            events,
+            bytes,
+            disordered,
+            most_at_once,
+            ..
+        } = counters;
         self.add("requests", requests as f64);
         self.add("events/request", events as f64 / requests.max(1) as f64);
         self.add("most at once", most_at_once as f64);

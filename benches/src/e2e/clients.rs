@@ -22,9 +22,18 @@ impl Spec {
     /// The client called `name`, if this program has it.
     pub(super) fn called(name: &str) -> Option<Self> {
         const TUNED: u64 = 20_000;
-        let peer = |name, window| Self { name, marker: MARKER, copies: 1, window, ordered: false };
+        let peer = |name, window| Self {
+            name,
+            marker: MARKER,
+            copies: 1,
+            window,
+            ordered: false,
+        };
         let spec = match name {
-            pipe::NAME => Self { ordered: true, ..peer(pipe::NAME, TUNED) },
+            pipe::NAME => Self {
+                ordered: true,
+                ..peer(pipe::NAME, TUNED)
+            },
             "otel" => peer("otel", TUNED),
             "otel_default" => peer("otel_default", 1500),
             "posthog" => peer("posthog", TUNED),

@@ -45,7 +45,12 @@ impl Variant {
     ];
 
     const fn new(name: &'static str, tuned: bool, providers: usize, requests: Requests) -> Self {
-        Self { name, tuned, providers, requests }
+        Self {
+            name,
+            tuned,
+            providers,
+            requests,
+        }
     }
 
     pub(super) fn called(name: &str) -> Option<Self> {
@@ -54,13 +59,19 @@ impl Variant {
 
     pub(super) fn start(self, url: &str) -> Productgraph {
         let mut builder = if self.tuned {
-            ours::roomy().batch_size(1000).max_buffered_bytes(self.providers * (64 << 20))
+            ours::roomy()
+                .batch_size(1000)
+                .max_buffered_bytes(self.providers * (64 << 20))
         } else {
             ours::as_it_comes()
         };
         for number in 0..self.providers {
             let provider = ours::provider(url, format!("p{number}"));
-            builder = builder.provider(if self.tuned { provider.max_batch_events(1000) } else { provider });
+            builder = builder.provider(if self.tuned {
+                provider.max_batch_events(1000)
+            } else {
+                provider
+            });
         }
         let engine = builder.spawn().expect("the engine starts");
         let count = match self.requests {
@@ -69,8 +80,15 @@ impl Variant {
             Requests::One => 1,
         };
         let handle = engine.handle();
-        let correlations = (0..count).map(|number| ours::correlation(&Req::new(number))).collect();
-        Productgraph { engine, handle, correlations, routes: ours::routes() }
+        let correlations = (0..count)
+            .map(|number| ours::correlation(&Req::new(number)))
+            .collect();
+        Productgraph {
+            engine,
+            handle,
+            correlations,
+            routes: ours::routes(),
+        }
     }
 }
 
@@ -95,7 +113,9 @@ impl Client for Productgraph {
     }
 
     fn shutdown(&mut self) {
-        let report = self.engine.shutdown_blocking(std::time::Duration::from_secs(30));
+        let report = self
+            .engine
+            .shutdown_blocking(std::time::Duration::from_secs(30));
         if !report.is_settled() {
             eprintln!("{report}");
         }

@@ -28,13 +28,25 @@ pub(super) struct Producer<'a> {
 
 impl<'a> Producer<'a> {
     pub(super) fn new(client: &'a mut dyn Client, board: &'a Board, spec: &'a Spec) -> Self {
-        Self { client, board, spec, request: Req::new(1), made: 0, refused: 0, lost: 0 }
+        Self {
+            client,
+            board,
+            spec,
+            request: Req::new(1),
+            made: 0,
+            refused: 0,
+            lost: 0,
+        }
     }
 
     /// Events that have arrived, each once.
     pub(super) fn arrived(&self) -> u64 {
         let Counters { events, unique, .. } = self.board.read();
-        if self.spec.copies == 1 { unique } else { events / self.spec.copies }
+        if self.spec.copies == 1 {
+            unique
+        } else {
+            events / self.spec.copies
+        }
     }
 
     pub(super) fn send(&mut self, count: u64) {

@@ -82,7 +82,9 @@ impl Scenario {
     }
 
     fn called(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|scenario| scenario.name() == name)
     }
 
     /// The clients it is about, the pipe last where its work follows from theirs.
@@ -99,14 +101,29 @@ impl Scenario {
                 "posthog",
                 "sentry_log",
             ],
-            Self::Latency => {
-                &["productgraph_default", "otel_default", "posthog_default", "sentry_log_default", PIPE]
-            }
-            Self::Shutdown => {
-                &["productgraph", "productgraph_default", "otel", "posthog", "sentry_log", PIPE]
-            }
+            Self::Latency => &[
+                "productgraph_default",
+                "otel_default",
+                "posthog_default",
+                "sentry_log_default",
+                PIPE,
+            ],
+            Self::Shutdown => &[
+                "productgraph",
+                "productgraph_default",
+                "otel",
+                "posthog",
+                "sentry_log",
+                PIPE,
+            ],
             Self::Idle => &["productgraph_default", "otel_default", "posthog_default"],
-            Self::Allocations => &["productgraph", "productgraph_fresh", "otel_default", "posthog", "sentry_log"],
+            Self::Allocations => &[
+                "productgraph",
+                "productgraph_fresh",
+                "otel_default",
+                "posthog",
+                "sentry_log",
+            ],
             Self::Memory => &[
                 "productgraph_one",
                 "productgraph_fresh",
@@ -147,13 +164,18 @@ pub fn run(scenario: Scenario, plan: Plan, wanted: impl Fn(&str) -> bool) -> Rec
     let mut records = Records::default();
     for _ in 0..plan.repetitions {
         for name in scenario.clients().iter().filter(|name| wanted(name)) {
-            let Some(spec) = Spec::called(name) else { continue };
+            let Some(spec) = Spec::called(name) else {
+                continue;
+            };
             let mut extra = Vec::new();
             // as many in flight, and as large, as the engine had
             if scenario == Scenario::Latency && *name == PIPE {
                 let of = |column| records.get("productgraph_default", column).unwrap_or(1.0);
                 extra.push(format!("--flight={}", of("most at once").max(1.0) as usize));
-                extra.push(format!("--batch={}", of("events/request").max(1.0) as usize));
+                extra.push(format!(
+                    "--batch={}",
+                    of("events/request").max(1.0) as usize
+                ));
             }
             let one = once(scenario, &spec, plan.seconds, &extra);
             eprint!("{}", one.lines(scenario.name()));
@@ -167,14 +189,25 @@ pub fn run(scenario: Scenario, plan: Plan, wanted: impl Fn(&str) -> bool) -> Rec
 fn once(scenario: Scenario, spec: &Spec, seconds: u64, extra: &[String]) -> Records {
     let sink = SinkProcess::start(&scenario.sink_options(spec));
     let mut command = Command::new(std::env::current_exe().expect("the program's own path"));
-    command.arg(ROLE).args(["--client", spec.name, "--scenario", scenario.name()]);
+    command
+        .arg(ROLE)
+        .args(["--client", spec.name, "--scenario", scenario.name()]);
     command.args(["--url", &sink.url(), "--seconds", &seconds.to_string()]);
     command.arg("--board").arg(sink.board());
     for option in extra {
         command.args(option.split('='));
     }
-    let output = command.stderr(Stdio::inherit()).output().expect("the client starts");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the client starts");
     let records = Records::parse_as(spec.name, &String::from_utf8_lossy(&output.stdout));
-    assert!(output.status.success(), "{} in {}: {}", spec.name, scenario.name(), output.status);
+    assert!(
+        output.status.success(),
+        "{} in {}: {}",
+        spec.name,
+        scenario.name(),
+        output.status
+    );
     records
 }

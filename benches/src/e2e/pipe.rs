@@ -30,8 +30,10 @@ pub(super) enum Until {
 impl Pipe {
     /// Sends and waits for the answers.
     pub(super) fn run(self, url: &str, until: Until) {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let client = reqwest::Client::builder()
             .no_proxy()
             .tcp_nodelay(true)
@@ -58,7 +60,10 @@ impl Pipe {
             Until::Sent(events) => number - first < events / self.flight,
         } {
             let body = self.body(&mut request, &mut number);
-            let post = client.post(&url).header("content-type", "application/json").body(body);
+            let post = client
+                .post(&url)
+                .header("content-type", "application/json")
+                .body(body);
             let answer = post.send().await.expect("the sink answers");
             assert_eq!(answer.status(), 202);
             let _ = answer.bytes().await;

@@ -23,8 +23,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(requests: &Arc<[Req]>, correlations: &Arc<[Correlation]>, providers: usize) -> Arc<Self> {
-        let mut builder = ours::roomy().batch_size(1000).batch_interval(Duration::from_millis(50));
+    fn new(
+        requests: &Arc<[Req]>,
+        correlations: &Arc<[Correlation]>,
+        providers: usize,
+    ) -> Arc<Self> {
+        let mut builder = ours::roomy()
+            .batch_size(1000)
+            .batch_interval(Duration::from_millis(50));
         for number in 0..providers {
             builder = builder.provider(Null::named(format!("null{number}")));
         }
@@ -52,12 +58,19 @@ pub(super) fn rows(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
     let two = Shared::new(requests, &correlations, 2);
     let ten = Shared::new(requests, &correlations, 10);
     let response = |shared: &Shared, index: usize| {
-        ours::response_to(&shared.requests[index], &shared.routes[index % shared.routes.len()])
+        ours::response_to(
+            &shared.requests[index],
+            &shared.routes[index % shared.routes.len()],
+        )
     };
     vec![
         Row::boxed(RESPONSE, &one, response),
-        Row::boxed("productgraph error, static type", &one, |_, _| ours::error()),
-        Row::boxed("productgraph journey step, static ids", &one, |_, _| ours::journey_step()),
+        Row::boxed("productgraph error, static type", &one, |_, _| {
+            ours::error()
+        }),
+        Row::boxed("productgraph journey step, static ids", &one, |_, _| {
+            ours::journey_step()
+        }),
         Row::boxed("productgraph api.response, 2 providers", &two, response),
         Row::boxed("productgraph api.response, 10 providers", &ten, response),
     ]
@@ -66,7 +79,12 @@ pub(super) fn rows(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
 impl<F: Fn(&Shared, usize) -> Event + Sync + 'static> Row<F> {
     fn boxed(name: &'static str, shared: &Arc<Shared>, make: F) -> Box<dyn Peer> {
         let handle = shared.engine.handle();
-        Box::new(Self { name, shared: Arc::clone(shared), handle, make })
+        Box::new(Self {
+            name,
+            shared: Arc::clone(shared),
+            handle,
+            make,
+        })
     }
 }
 

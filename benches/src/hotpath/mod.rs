@@ -35,8 +35,10 @@ const PACE: Duration = Duration::from_micros(20);
 /// The clients, those of `--only` if it is given. The first two rows are the loop alone and the yardstick.
 pub fn all() -> Vec<Box<dyn Peer>> {
     let requests: Arc<[Req]> = Req::pool(POOL as u64).into();
-    let mut all: Vec<Box<dyn Peer>> =
-        vec![Box::new(null::Loop), Box::new(null::Yardstick::new(Arc::clone(&requests)))];
+    let mut all: Vec<Box<dyn Peer>> = vec![
+        Box::new(null::Loop),
+        Box::new(null::Yardstick::new(Arc::clone(&requests))),
+    ];
     all.extend(engine::rows(&requests));
     all.extend(peers::callers(&requests));
     all.retain(|peer| args::chosen("only", peer.name()));
@@ -57,7 +59,7 @@ pub fn run(plan: Plan) -> (Records, Records) {
             let took = round_of(peer.as_ref(), plan.burst);
             // the first one warms up
             if round > 0 {
-                samples.add(took);
+                samples.add(&took);
             }
         }
     }
@@ -70,21 +72,31 @@ pub fn run(plan: Plan) -> (Records, Records) {
 
 fn paced(all: &[Box<dyn Peer>], plan: Plan, overhead: u32) -> Records {
     let mut records = Records::default();
-    let wanted = |peer: &&Box<dyn Peer>| {
-        [null::YARDSTICK, engine::RESPONSE].contains(&peer.name())
-    };
+    if plan.paced == 0 {
+        return records;
+    }
     let turns = 5;
-    for peer in all.iter().filter(wanted).filter(|_| plan.paced > 0) {
+    let wanted = [null::YARDSTICK, engine::RESPONSE];
+    let peers: Vec<&dyn Peer> = all
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|peer| wanted.contains(&peer.name()))
+        .collect();
+    for peer in &peers {
         peer.paced(1000, PACE, &mut Vec::new());
     }
     for _ in 0..turns {
-        for peer in all.iter().filter(wanted).filter(|_| plan.paced > 0) {
+        for peer in &peers {
             let mut each = Vec::with_capacity(plan.paced / turns);
             peer.paced(plan.paced / turns, PACE, &mut each);
             peer.drain();
             each.sort_unstable();
             for (column, q) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
-                records.add(peer.name(), column, f64::from(quantile(&each, q).saturating_sub(overhead)));
+                records.add(
+                    peer.name(),
+                    column,
+                    f64::from(quantile(&each, q).saturating_sub(overhead)),
+                );
             }
         }
     }
@@ -100,7 +112,7 @@ struct Samples {
 }
 
 impl Samples {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: &Self) {
         for threads in 0..2 {
             self.means[threads].extend(&other.means[threads]);
             self.each[threads].extend(&other.each[threads]);
@@ -111,7 +123,11 @@ impl Samples {
     fn record(&mut self, row: &str, overhead: u32, records: &mut Records) {
         for (threads, mark) in [(0, "1T"), (1, "2T")] {
             self.each[threads].sort_unstable();
-            records.add(row, &format!("mean {mark}"), median(&mut self.means[threads]));
+            records.add(
+                row,
+                &format!("mean {mark}"),
+                median(&mut self.means[threads]),
+            );
             for (name, q) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
                 let nanos = quantile(&self.each[threads], q).saturating_sub(overhead);
                 records.add(row, &format!("{name} {mark}"), f64::from(nanos));
@@ -165,6 +181,9 @@ fn two_threads(peer: &dyn Peer, count: usize, timed: bool) -> Vec<(u64, Vec<u32>
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread of a burst")).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a thread of a burst"))
+            .collect()
     })
 }

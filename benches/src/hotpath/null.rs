@@ -35,7 +35,10 @@ pub(super) struct Yardstick {
 
 impl Yardstick {
     pub(super) fn new(requests: Arc<[Req]>) -> Self {
-        Self { ring: Ring::new(QUEUE), requests }
+        Self {
+            ring: Ring::new(QUEUE),
+            requests,
+        }
     }
 }
 

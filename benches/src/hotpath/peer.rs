@@ -28,7 +28,9 @@ pub trait Call: Sync {
 
 /// [`Call`], compiled for each client by itself, behind one type.
 pub trait Peer: Sync {
+    /// The row's name.
     fn name(&self) -> &'static str;
+    /// Waits until everything handed over has been taken off the queue.
     fn drain(&self);
     /// Nanoseconds of `count` calls from request `from` on, and how many were refused.
     fn burst(&self, from: usize, count: usize) -> (u64, u64);
@@ -95,6 +97,9 @@ pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         std::thread::sleep(Duration::from_micros(200));
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not drain within 60 s");
+        assert!(
+            start.elapsed() < Duration::from_mins(1),
+            "{what} did not drain within 60 s"
+        );
     }
 }

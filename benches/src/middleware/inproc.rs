@@ -14,8 +14,9 @@ use crate::records::Records;
 use crate::stats::{median, quantile};
 
 pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut Records) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
     let headers = caller.headers();
     let mut p50 = [Vec::new(), Vec::new()];
     // the first turn warms up
@@ -31,7 +32,11 @@ pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut
     }
     let row = format!("in the process, {}, p50", caller.name());
     compare(records, &row, "ns", &p50[0], &p50[1], false);
-    eprintln!("{row}: {} and {} ns", median(&mut p50[0]), median(&mut p50[1]));
+    eprintln!(
+        "{row}: {} and {} ns",
+        median(&mut p50[0]),
+        median(&mut p50[1])
+    );
 }
 
 async fn turn_of(mut router: Router, headers: &[(&str, String)], count: usize) -> Vec<u32> {
@@ -45,7 +50,12 @@ async fn turn_of(mut router: Router, headers: &[(&str, String)], count: usize) -
         let start = Instant::now();
         // a router is always ready and never fails
         let Ok(response) = router.call(request).await;
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         each.push(nanos_since(start));
         assert_eq!(body, super::ANSWER);
     }

@@ -95,7 +95,11 @@ impl Services {
             .spawn()
             .expect("the engine starts");
         let layered = bare().layer(engine.layer());
-        Self { engine, bare: bare(), layered }
+        Self {
+            engine,
+            bare: bare(),
+            layered,
+        }
     }
 
     fn of(&self, side: Side) -> Router {
@@ -116,12 +120,22 @@ pub fn run(plan: Plan) -> Records {
     sockets::run(&services, Caller::Frontend, plan, &mut records);
     ours::settle(&services.engine);
     let ledger = services.engine.ledger();
-    assert!(ledger.is_clean(), "what is not tracked is cheaper than what is measured: {ledger}");
+    assert!(
+        ledger.is_clean(),
+        "what is not tracked is cheaper than what is measured: {ledger}"
+    );
     records
 }
 
 /// Adds what the layers add, from the sides of each turn.
-fn compare(records: &mut Records, row: &str, unit: &str, bare: &[f64], layered: &[f64], share: bool) {
+fn compare(
+    records: &mut Records,
+    row: &str,
+    unit: &str,
+    bare: &[f64],
+    layered: &[f64],
+    share: bool,
+) {
     for (bare, layered) in bare.iter().zip(layered) {
         records.add(row, &format!("{} {unit}", Side::Bare.name()), *bare);
         records.add(row, &format!("{} {unit}", Side::Layered.name()), *layered);

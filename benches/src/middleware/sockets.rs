@@ -33,7 +33,14 @@ pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut
             }
         }
     }
-    compare(records, "loopback, one connection, p50", "ns", &p50[0], &p50[1], true);
+    compare(
+        records,
+        "loopback, one connection, p50",
+        "ns",
+        &p50[0],
+        &p50[1],
+        true,
+    );
 
     let mut rates = [Vec::new(), Vec::new()];
     for turn in 0..=plan.turns {
@@ -44,16 +51,27 @@ pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut
             }
         }
     }
-    compare(records, "loopback, 32 connections", "requests/s", &rates[0], &rates[1], true);
+    compare(
+        records,
+        "loopback, 32 connections",
+        "requests/s",
+        &rates[0],
+        &rates[1],
+        true,
+    );
 }
 
 fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a listener for tokio");
+    listener
+        .set_nonblocking(true)
+        .expect("a listener for tokio");
     let address = listener.local_addr().expect("its address");
     std::thread::spawn(move || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
             axum::serve(listener, router).await.expect("it serves");
@@ -65,7 +83,7 @@ fn serve(router: Router) -> SocketAddr {
 fn request(caller: Caller) -> Vec<u8> {
     let mut text = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in caller.headers() {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", &value, "\r\n"]);
     }
     text.push_str("\r\n");
     text.into_bytes()
@@ -73,7 +91,9 @@ fn request(caller: Caller) -> Vec<u8> {
 
 /// Whether all of an answer is there.
 fn is_whole(answer: &[u8]) -> bool {
-    answer.strip_suffix(ANSWER.as_bytes()).is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+    answer
+        .strip_suffix(ANSWER.as_bytes())
+        .is_some_and(|head| head.ends_with(b"\r\n\r\n"))
 }
 
 fn one_after_another(address: SocketAddr, request: &[u8], count: usize) -> io::Result<Vec<u32>> {
@@ -98,8 +118,10 @@ fn one_after_another(address: SocketAddr, request: &[u8], count: usize) -> io::R
 }
 
 fn many_at_once(address: SocketAddr, request: &[u8], time: Duration) -> f64 {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let start = Instant::now();
         let mut connections = JoinSet::new();

@@ -19,8 +19,10 @@ pub const BUILT: bool = cfg!(feature = "peers");
 /// The rows of the hot path.
 #[cfg(feature = "peers")]
 pub fn callers(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
-    let mut all: Vec<Box<dyn Peer>> =
-        vec![otel::caller(Arc::clone(requests)), posthog::caller(Arc::clone(requests))];
+    let mut all: Vec<Box<dyn Peer>> = vec![
+        otel::caller(Arc::clone(requests)),
+        posthog::caller(Arc::clone(requests)),
+    ];
     all.extend(sentry::callers(requests));
     all
 }

@@ -36,7 +36,8 @@ struct Counter(Arc<AtomicU64>);
 
 impl opentelemetry_sdk::logs::LogExporter for Counter {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        self.0.fetch_add(batch.iter().count() as u64, Ordering::Relaxed);
+        self.0
+            .fetch_add(batch.iter().count() as u64, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -56,11 +57,19 @@ pub(super) fn caller(requests: Arc<[Req]>) -> Box<dyn Peer> {
         .with_max_export_batch_size(512)
         .with_scheduled_delay(Duration::from_secs(1))
         .build();
-    let processor =
-        BatchLogProcessor::builder(Counter(Arc::clone(&seen))).with_batch_config(config).build();
-    let provider = SdkLoggerProvider::builder().with_log_processor(processor).build();
+    let processor = BatchLogProcessor::builder(Counter(Arc::clone(&seen)))
+        .with_batch_config(config)
+        .build();
+    let provider = SdkLoggerProvider::builder()
+        .with_log_processor(processor)
+        .build();
     let logger = provider.logger("benches");
-    Box::new(Caller { provider, logger, seen, requests })
+    Box::new(Caller {
+        provider,
+        logger,
+        seen,
+        requests,
+    })
 }
 
 impl Call for Caller {
@@ -99,11 +108,16 @@ pub(super) fn client(url: &str, sizes: Option<(usize, usize)>) -> Box<dyn Client
         .expect("an exporter");
     let mut config = BatchConfigBuilder::default();
     if let Some((queue, batch)) = sizes {
-        config = config.with_max_queue_size(queue).with_max_export_batch_size(batch);
+        config = config
+            .with_max_queue_size(queue)
+            .with_max_export_batch_size(batch);
     }
-    let processor =
-        BatchLogProcessor::builder(exporter).with_batch_config(config.build()).build();
-    let provider = SdkLoggerProvider::builder().with_log_processor(processor).build();
+    let processor = BatchLogProcessor::builder(exporter)
+        .with_batch_config(config.build())
+        .build();
+    let provider = SdkLoggerProvider::builder()
+        .with_log_processor(processor)
+        .build();
     let logger = provider.logger("benches");
     Box::new(Otlp { provider, logger })
 }

@@ -28,7 +28,10 @@ struct Posthog {
 
 impl Posthog {
     fn new(url: &str, change: impl FnOnce(&mut ClientOptionsBuilder)) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let mut options = ClientOptionsBuilder::default();
         options.api_key("phc_benches".to_owned()).host(url);
         change(&mut options);
@@ -55,7 +58,11 @@ pub(super) fn caller(requests: Arc<[Req]>) -> Box<dyn Peer> {
             .max_batch_size(1000)
             .flush_interval_ms(200u64);
     });
-    Box::new(Caller { posthog, requests, _sink: sink })
+    Box::new(Caller {
+        posthog,
+        requests,
+        _sink: sink,
+    })
 }
 
 impl Call for Caller {

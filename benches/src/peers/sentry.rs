@@ -27,7 +27,10 @@ fn event(request: &Req) -> Event<'static> {
     let mut event = Event {
         message: Some("api.response".to_owned()),
         level: Level::Info,
-        user: Some(User { id: Some(request.user.clone()), ..User::default() }),
+        user: Some(User {
+            id: Some(request.user.clone()),
+            ..User::default()
+        }),
         ..Event::default()
     };
     for (key, value) in attributes(request) {
@@ -69,17 +72,27 @@ struct Caller {
 
 /// `capture_event` and `capture_log`, with a transport that drops.
 pub(super) fn callers(requests: &Arc<[Req]>) -> [Box<dyn Peer>; 2] {
-    let options = ClientOptions::new().dsn("http://key@127.0.0.1:1/1").transport(Arc::new(Nowhere));
+    let options = ClientOptions::new()
+        .dsn("http://key@127.0.0.1:1/1")
+        .transport(Arc::new(Nowhere));
     let guard = Arc::new(sentry::init(options));
     [false, true].map(|logs| {
-        let peer = Caller { logs, _guard: Arc::clone(&guard), requests: Arc::clone(requests) };
+        let peer = Caller {
+            logs,
+            _guard: Arc::clone(&guard),
+            requests: Arc::clone(requests),
+        };
         Box::new(peer) as Box<dyn Peer>
     })
 }
 
 impl Call for Caller {
     fn name(&self) -> &'static str {
-        if self.logs { "sentry capture_log" } else { "sentry capture_event" }
+        if self.logs {
+            "sentry capture_log"
+        } else {
+            "sentry capture_event"
+        }
     }
 
     #[inline]
@@ -105,8 +118,9 @@ struct Sentry(Option<ClientInitGuard>);
 /// Logs over HTTP; places in the transport's channel, or as it comes.
 pub(super) fn client(url: &str, capacity: Option<usize>) -> Box<dyn Client> {
     let dsn = format!("{}/1", url.replace("http://", "http://key@"));
-    let mut options =
-        ClientOptions::new().dsn(&dsn).shutdown_timeout(Duration::from_secs(30));
+    let mut options = ClientOptions::new()
+        .dsn(&dsn)
+        .shutdown_timeout(Duration::from_secs(30));
     if let Some(capacity) = capacity {
         options = options.transport_channel_capacity(capacity);
     }

@@ -77,14 +77,19 @@ impl Table {
             let yardstick = row.yardstick.map_or(String::new(), |(name, value)| {
                 format!("{name} {}", number(value))
             });
-            let ratio = row.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}×"));
+            let ratio = row
+                .ratio()
+                .map_or(String::new(), |ratio| format!("{ratio:.2}×"));
             let met = match row.is_met() {
                 Some(true) => "yes",
                 Some(false) => "**no**",
                 None => "",
             };
-            let peers: Vec<String> =
-                row.peers.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
+            let peers: Vec<String> = row
+                .peers
+                .iter()
+                .map(|(name, value)| format!("{name} {}", number(*value)))
+                .collect();
             let _ = writeln!(
                 text,
                 "| {} | {ours} | {yardstick} | {ratio} | {} | {met} | {} |",
@@ -103,23 +108,49 @@ mod tests {
 
     fn row(ours: Option<f64>, limit: Limit) -> Row {
         let yardstick = Some(("ring", 100.0));
-        Row { what: "p50".into(), ours, unit: "ns", yardstick, limit, peers: vec![("otel", 1291.0)] }
+        Row {
+            what: "p50".into(),
+            ours,
+            unit: "ns",
+            yardstick,
+            limit,
+            peers: vec![("otel", 1291.0)],
+        }
     }
 
     #[test]
     fn a_limit_is_met_up_to_and_including_it() {
-        assert_eq!(row(Some(150.0), Limit::TimesAtMost(1.5)).is_met(), Some(true));
-        assert_eq!(row(Some(151.0), Limit::TimesAtMost(1.5)).is_met(), Some(false));
-        assert_eq!(row(Some(65.0), Limit::TimesAtLeast(0.65)).is_met(), Some(true));
-        assert_eq!(row(Some(64.0), Limit::TimesAtLeast(0.65)).is_met(), Some(false));
+        assert_eq!(
+            row(Some(150.0), Limit::TimesAtMost(1.5)).is_met(),
+            Some(true)
+        );
+        assert_eq!(
+            row(Some(151.0), Limit::TimesAtMost(1.5)).is_met(),
+            Some(false)
+        );
+        assert_eq!(
+            row(Some(65.0), Limit::TimesAtLeast(0.65)).is_met(),
+            Some(true)
+        );
+        assert_eq!(
+            row(Some(64.0), Limit::TimesAtLeast(0.65)).is_met(),
+            Some(false)
+        );
         assert_eq!(row(Some(0.0), Limit::AtMost(0.0)).is_met(), Some(true));
         assert_eq!(row(Some(0.1), Limit::AtMost(0.0)).is_met(), Some(false));
     }
 
     #[test]
     fn what_was_not_measured_is_neither_met_nor_missed() {
-        let table = Table(vec![row(None, Limit::AtMost(1.0)), row(Some(9.0), Limit::None)]);
+        let table = Table(vec![
+            row(None, Limit::AtMost(1.0)),
+            row(Some(9.0), Limit::None),
+        ]);
         assert!(table.is_met());
-        assert!(table.markdown().contains("| p50 | not measured | ring 100 |  | ≤ 1 ns |  | otel 1291 |"));
+        assert!(
+            table
+                .markdown()
+                .contains("| p50 | not measured | ring 100 |  | ≤ 1 ns |  | otel 1291 |")
+        );
     }
 }

@@ -29,22 +29,60 @@ const COUNT: usize = 10;
 
 impl Counters {
     fn to_array(self) -> [u64; COUNT] {
-        let Self { requests, events, bytes, unique, duplicates, errors, .. } = self;
-        let Self { connections, largest_body, most_at_once, disordered, .. } = self;
+        let Self {
+            requests,
+            events,
+            bytes,
+            unique,
+            duplicates,
+            errors,
+            ..
+        } = self;
+        let Self {
+            connections,
+            largest_body,
+            most_at_once,
+            disordered,
+            ..
+        } = self;
         [
-            requests, events, bytes, unique, duplicates, errors, connections, largest_body,
-            most_at_once, disordered,
+            requests,
+            events,
+            bytes,
+            unique,
+            duplicates,
+            errors,
+            connections,
+            largest_body,
+            most_at_once,
+            disordered,
         ]
     }
 
     fn from_array(numbers: [u64; COUNT]) -> Self {
         let [
-            requests, events, bytes, unique, duplicates, errors, connections, largest_body,
-            most_at_once, disordered,
+            requests,
+            events,
+            bytes,
+            unique,
+            duplicates,
+            errors,
+            connections,
+            largest_body,
+            most_at_once,
+            disordered,
         ] = numbers;
         Self {
-            requests, events, bytes, unique, duplicates, errors, connections, largest_body,
-            most_at_once, disordered,
+            requests,
+            events,
+            bytes,
+            unique,
+            duplicates,
+            errors,
+            connections,
+            largest_body,
+            most_at_once,
+            disordered,
         }
     }
 }
@@ -55,12 +93,21 @@ pub struct Board(File);
 
 impl Board {
     /// Opens it, empty if there was none.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or made.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         Ok(Self(options.open(path)?))
     }
 
+    /// Writes the counters.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
     pub fn publish(&self, counters: Counters) -> io::Result<()> {
         let mut page = [0; COUNT * 8];
         for (place, number) in page.chunks_exact_mut(8).zip(counters.to_array()) {
@@ -77,7 +124,10 @@ impl Board {
         }
         let mut numbers = [0; COUNT];
         for (number, place) in numbers.iter_mut().zip(page.chunks_exact(8)) {
-            *number = place.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+            *number = place
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
         }
         Counters::from_array(numbers)
     }

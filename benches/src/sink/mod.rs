@@ -59,7 +59,9 @@ impl Sink {
             return respond(StatusCode::BAD_REQUEST, String::new());
         };
         self.at_once.set(self.at_once.get() + 1);
-        self.change(|counters| counters.most_at_once = counters.most_at_once.max(self.at_once.get()));
+        self.change(|counters| {
+            counters.most_at_once = counters.most_at_once.max(self.at_once.get());
+        });
         if self.stall {
             std::future::pending::<()>().await;
         }
@@ -98,7 +100,9 @@ fn respond(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
     response
 }
 
@@ -126,8 +130,10 @@ pub fn run() {
         status: StatusCode::from_u16(status).expect("a status"),
         body: args::value_or("body", r#"{"accepted":{n},"rejected":0}"#.to_owned()),
     });
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         println!("{}", listener.local_addr().expect("its address").port());

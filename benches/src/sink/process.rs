@@ -24,7 +24,11 @@ impl SinkProcess {
     pub fn start(options: &[&str]) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let memory = PathBuf::from("/dev/shm");
-        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let folder = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let board = folder.join(format!("productgraph-sink-{}-{number}", std::process::id()));
         let _ = std::fs::remove_file(&board);
@@ -40,7 +44,9 @@ impl SinkProcess {
             .expect("the sink starts");
         let mut line = String::new();
         let output = child.stdout.take().expect("its output is piped");
-        BufReader::new(output).read_line(&mut line).expect("the sink tells its port");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("the sink tells its port");
         let port = line.trim().parse().expect("a port");
         Self { child, port, board }
     }

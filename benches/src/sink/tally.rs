@@ -29,8 +29,15 @@ impl Tally {
 
     /// Counts the events of a body and says how many there were.
     pub(super) fn count(&mut self, body: &[u8], counters: &mut Counters) -> u64 {
-        let Self { marker, session, seen, last } = self;
-        let mut sessions = session.as_ref().map(|finder| finder.find_iter(body).peekable());
+        let Self {
+            marker,
+            session,
+            seen,
+            last,
+        } = self;
+        let mut sessions = session
+            .as_ref()
+            .map(|finder| finder.find_iter(body).peekable());
         let mut current = 0;
         let mut events = 0;
         for at in marker.find_iter(body) {
@@ -62,13 +69,19 @@ impl Tally {
 
 /// Up to twelve digits.
 fn decimal(text: &[u8]) -> u64 {
-    let digits = text.iter().take(12).take_while(|byte| byte.is_ascii_digit());
+    let digits = text
+        .iter()
+        .take(12)
+        .take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
 }
 
 /// Twelve digits.
 fn hexadecimal(text: &[u8]) -> usize {
-    let digits = text.iter().take(12).map_while(|byte| char::from(*byte).to_digit(16));
+    let digits = text
+        .iter()
+        .take(12)
+        .map_while(|byte| char::from(*byte).to_digit(16));
     digits.fold(0, |number, digit| number << 4 | digit as usize)
 }
 
@@ -90,7 +103,10 @@ mod tests {
         let (mut tally, mut counters) = (Tally::new(r#""n":"#, true), Counters::default());
         assert_eq!(tally.count(&body(&[(1, 7), (1, 8)]), &mut counters), 2);
         assert_eq!(tally.count(&body(&[(1, 7), (1, 9)]), &mut counters), 2);
-        assert_eq!((counters.unique, counters.duplicates, counters.disordered), (3, 1, 0));
+        assert_eq!(
+            (counters.unique, counters.duplicates, counters.disordered),
+            (3, 1, 0)
+        );
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use crate::args;
 use crate::stats::median;
 
+/// The column of what could not be measured.
+pub const FAILED: &str = "failed";
+
 const PREFIX: &str = "record\t";
 
 /// Numbers by row and column, in the order in which they came.
@@ -43,6 +46,12 @@ impl Records {
     /// The rows, in order.
     pub fn rows(&self) -> Vec<&str> {
         distinct(self.0.iter().map(|(row, _, _)| row.as_str()))
+    }
+
+    /// What could not be measured.
+    pub fn failures(&self) -> Vec<&str> {
+        let failed = self.0.iter().filter(|(_, column, _)| column == FAILED);
+        failed.map(|(row, _, _)| row.as_str()).collect()
     }
 
     /// What is in `row` under the name of each column, for the rows and columns there are.

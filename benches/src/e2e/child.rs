@@ -49,14 +49,14 @@ pub fn child() {
         name: &name,
         records: Records::default(),
     };
-    if name == pipe::NAME {
-        out.pipe(scenario, &url, &board, time);
-    } else {
-        let mut client = spec.start(&url).expect("this client can be started");
-        out.client(scenario, &spec, client.as_mut(), &board, time);
+    let mut client = spec.start(&url);
+    match &mut client {
+        Some(client) => out.client(scenario, &spec, client.as_mut(), &board, time),
+        None if name == pipe::NAME => out.pipe(scenario, &url, &board, time),
+        None => panic!("this program was built without {name}"),
     }
     print!("{}", out.records.lines(scenario.name()));
-    // some clients would go on trying
+    // before the client is dropped: some would go on trying
     std::process::exit(0);
 }
 

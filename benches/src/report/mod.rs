@@ -72,24 +72,39 @@ pub fn play_a_part() -> bool {
 ///
 /// # Errors
 ///
-/// What failed to build or to run.
+/// What failed to build or to run; the table then lacks it.
 pub fn run() -> Result<bool, String> {
     build()?;
     let mut records = Records::default();
-    let mut output = String::new();
+    let mut details = String::new();
+    let mut failures = Vec::new();
     for part in PARTS.iter().filter(|part| args::chosen("parts", part.name)) {
         eprintln!("# {}", part.name);
-        let text = run_part(part)?;
-        records.extend(Records::parse(&text));
-        let tables = text.lines().filter(|line| !line.starts_with("record\t"));
-        output.extend(tables.flat_map(|line| [line, "\n"]));
+        match run_part(part) {
+            Ok(text) => {
+                records.extend(Records::parse(&text));
+                let tables = text.lines().filter(|line| !line.starts_with("record\t"));
+                details.extend(tables.flat_map(|line| [line, "\n"]));
+            }
+            Err(error) => failures.push(error),
+        }
     }
     let table = goals::table(&records);
     println!("{}\n{}", machine(), table.markdown());
     if args::given("details") {
-        println!("{output}");
+        println!("{details}");
     }
-    Ok(table.is_met())
+    failures.extend(
+        records
+            .failures()
+            .into_iter()
+            .map(|row| format!("{row} failed")),
+    );
+    if failures.is_empty() {
+        Ok(table.is_met())
+    } else {
+        Err(failures.join("; "))
+    }
 }
 
 /// The programs that are not in this one, with its features.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use productgraph::{Event, Handle, Text};
-use productgraph_benches::{Null, api_response, request, roomy, settle};
+use productgraph_benches::ours::{Null, api_response, request, roomy, settle};
 
 const BURST: usize = 1_000;
 
@@ -19,7 +19,7 @@ fn engine() -> productgraph::Engine {
     roomy()
         .batch_size(500)
         .batch_interval(std::time::Duration::from_millis(10))
-        .provider(Null)
+        .provider(Null::default())
         .spawn()
         .expect("the engine starts")
 }
@@ -29,26 +29,44 @@ fn api_response_in_a_correlated_request(bencher: Bencher<'_, '_>) {
     let engine = engine();
     let handle = engine.handle();
     let path: Text = Arc::<str>::from("/v1/customers/{customer}/orders/{order}").into();
-    bencher.counter(ItemsCount::new(BURST)).with_inputs(|| settle(&engine)).bench_values(|()| {
-        request().enter(|| {
-            for _ in 0..BURST {
-                handle.track(api_response(&path));
-            }
+    bencher
+        .counter(ItemsCount::new(BURST))
+        .with_inputs(|| settle(&engine))
+        .bench_values(|()| {
+            request().enter(|| {
+                for _ in 0..BURST {
+                    handle.track(api_response(&path));
+                }
+            });
         });
-    });
-    assert_eq!(engine.ledger().refused.total(), 0, "a refusal is cheaper than what is measured");
+    assert_eq!(
+        engine.ledger().refused.total(),
+        0,
+        "a refusal is cheaper than what is measured"
+    );
 }
 
 #[divan::bench(threads = [1, 2])]
 fn journey_step_outside_a_request(bencher: Bencher<'_, '_>) {
     let engine = engine();
     let handle = engine.handle();
-    bencher.counter(ItemsCount::new(BURST)).with_inputs(|| settle(&engine)).bench_values(|()| {
-        for _ in 0..BURST {
-            handle.track_journey_step("checkout_flow", "payment_confirmed", "Payment confirmed");
-        }
-    });
-    assert_eq!(engine.ledger().refused.total(), 0, "a refusal is cheaper than what is measured");
+    bencher
+        .counter(ItemsCount::new(BURST))
+        .with_inputs(|| settle(&engine))
+        .bench_values(|()| {
+            for _ in 0..BURST {
+                handle.track_journey_step(
+                    "checkout_flow",
+                    "payment_confirmed",
+                    "Payment confirmed",
+                );
+            }
+        });
+    assert_eq!(
+        engine.ledger().refused.total(),
+        0,
+        "a refusal is cheaper than what is measured"
+    );
 }
 
 #[divan::bench]

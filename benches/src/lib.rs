@@ -1,62 +1,33 @@
-//! What the benchmarks share.
+//! Measurements of productgraph: its callers' side, whole clients, the middleware, the heap. Each beside
+//! a yardstick that is measured in the same run, and with the feature `peers` beside other clients.
+//!
+//! docs/performance.md says how to run what and what the numbers mean. A measurement that cannot be made
+//! ends its program: these functions panic where a service would carry on.
 
-use std::time::Duration;
+pub mod args;
+pub mod clock;
+pub mod e2e;
+pub mod footprint;
+pub mod hotpath;
+pub mod middleware;
+pub mod ours;
+pub mod peers;
+pub mod programs;
+pub mod records;
+pub mod report;
+pub mod request;
+pub mod ring;
+pub mod sink;
+pub mod stats;
+pub mod usage;
 
-use bytes::Bytes;
-use productgraph::correlation::{Correlation, RequestId, SessionId, SessionSource, UserId};
-use productgraph::{BoxFuture, Encoded, Engine, EngineBuilder, Event, Events, Limits, Outcome};
-use productgraph::{Provider, Text};
-
-/// Takes everything and does nothing with it.
-pub struct Null;
-
-impl Provider<Event> for Null {
-    fn name(&self) -> &str {
-        "null"
+/// What the command line makes of a program besides itself: a sink or a client that one of its own kind
+/// has started. True if it was one, and is done.
+pub fn play_a_part() -> bool {
+    match std::env::args().nth(1).as_deref() {
+        Some(sink::ROLE) => sink::run(),
+        Some(e2e::ROLE) => e2e::child(),
+        _ => return false,
     }
-
-    fn limits(&self) -> Limits {
-        Limits::new(1000, 1 << 20)
-    }
-
-    fn encode(&self, events: &Events<'_, Event>, _: usize) -> Encoded {
-        Encoded { body: Bytes::new(), consumed: events.len(), refused: Vec::new() }
-    }
-
-    fn send<'a>(&'a self, _: Bytes, _: Events<'a, Event>) -> BoxFuture<'a, Outcome> {
-        Box::pin(std::future::ready(Outcome::Delivered))
-    }
-}
-
-/// Room for every burst, so that nothing is refused.
-pub fn roomy() -> EngineBuilder {
-    Engine::builder()
-        .project("bench")
-        .queue_capacity(1 << 16)
-        .max_buffered_bytes(64 << 20)
-        .shutdown_timeout(Duration::from_secs(60))
-}
-
-/// A correlated request.
-pub fn request() -> Correlation {
-    let request = Correlation::builder()
-        .session(SessionId::mint(), SessionSource::Adopted)
-        .request_id(RequestId::mint())
-        .build();
-    if let Ok(user) = UserId::parse("u_184467") {
-        request.set_user(user);
-    }
-    request
-}
-
-/// The event that the middleware tracks.
-pub fn api_response(path: &Text) -> Event {
-    Event::api_response(http::Method::GET, path.clone(), 200, Duration::from_millis(12))
-}
-
-/// Waits until the engine has taken everything off its queues.
-pub fn settle(engine: &Engine) {
-    while engine.ledger().providers.iter().any(|provider| provider.pending > 0) {
-        std::thread::yield_now();
-    }
+    true
 }

@@ -10,6 +10,22 @@ pub fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// The number by which `/proc` knows the calling thread.
+pub fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// Seconds that a thread of this process has been on a processor; zero where `/proc` does not say.
+pub fn cpu_seconds_of(thread: i32) -> f64 {
+    let path = format!("/proc/self/task/{thread}/schedstat");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let nanos = text
+        .split_whitespace()
+        .next()
+        .and_then(|first| first.parse::<f64>().ok());
+    nanos.unwrap_or(0.0) / 1e9
+}
+
 /// Resident memory in KiB, now and at most; zero where `/proc` does not say.
 pub fn resident_kib() -> (u64, u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -17,20 +17,15 @@ fn main() {
         // for what is made once
         peer.burst(0, burst);
         peer.drain();
-        let counted = allocation_counter::measure(|| {
-            peer.burst(0, burst);
+        let (mut count, mut bytes) = (0, 0);
+        peer.wrapped(burst, &mut |call| {
+            let counted = allocation_counter::measure(call);
+            count += counted.count_total;
+            bytes += counted.bytes_total;
         });
         peer.drain();
-        records.add(
-            peer.name(),
-            "allocations",
-            counted.count_total as f64 / burst as f64,
-        );
-        records.add(
-            peer.name(),
-            "bytes",
-            counted.bytes_total as f64 / burst as f64,
-        );
+        records.add(peer.name(), "allocations", count as f64 / burst as f64);
+        records.add(peer.name(), "bytes", bytes as f64 / burst as f64);
     }
     records.print("caller", "allocations of one call on its thread");
 }

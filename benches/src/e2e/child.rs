@@ -19,6 +19,11 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub(super) const SHUTDOWN_EVENTS: u64 = 10_000;
 /// Events that are queued while the sink does not answer.
 const QUEUED: u64 = 50_000;
+/// Calls to learn what surrounds one of them.
+const CONTEXTS: u64 = 200_000;
+/// From the last events until everything they woke has gone to sleep: the batch's age, and the ten
+/// seconds after which a runtime ends a thread that it needs no longer.
+const WOUND_DOWN: Duration = Duration::from_secs(25);
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Set by programs whose allocator counts.
@@ -85,21 +90,32 @@ impl Run<'_> {
                 let begin = (Instant::now(), usage::cpu_seconds(), producer.arrived());
                 producer.closed_loop(time);
                 self.rate(begin, producer.arrived());
+                producer.settle();
+                let before = usage::cpu_seconds();
+                producer.contexts(CONTEXTS);
+                let context = (usage::cpu_seconds() - before) / (CONTEXTS as f64 / 1e6);
+                self.add("cpu of the context s/M", context);
             }
             Scenario::Allocations => {
                 producer.closed_loop(WARM_UP);
-                let begin = (heap().0, producer.arrived());
+                producer.settle();
+                let before = heap().0;
+                producer.contexts(CONTEXTS);
+                let context = (heap().0 - before) as f64 / CONTEXTS as f64;
+                let begin = (heap().0, producer.arrived(), producer.made);
                 producer.closed_loop(time);
                 let events = producer.arrived() - begin.1;
+                let contexts = context * (producer.made - begin.2) as f64;
+                self.add("of the context", context);
                 self.add(
                     "allocations/event",
-                    (heap().0 - begin.0) as f64 / events as f64,
+                    ((heap().0 - begin.0) as f64 - contexts) / events as f64,
                 );
             }
             Scenario::Shutdown => producer.send(SHUTDOWN_EVENTS),
             Scenario::Idle => {
                 producer.send(10);
-                std::thread::sleep(IDLE + WARM_UP + WARM_UP);
+                std::thread::sleep(WOUND_DOWN);
                 let before = usage::switches_of_other_threads();
                 std::thread::sleep(IDLE);
                 self.add(

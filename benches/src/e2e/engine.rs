@@ -100,16 +100,29 @@ pub(super) struct Productgraph {
     routes: [Text; 8],
 }
 
+impl Productgraph {
+    /// Runs `f` in the correlation of a request.
+    fn within<R>(&self, request: &Req, number: u64, f: impl FnOnce() -> R) -> R {
+        if self.correlations.is_empty() {
+            ours::correlation(request).enter(f)
+        } else {
+            self.correlations[number as usize % self.correlations.len()].enter(f)
+        }
+    }
+}
+
 impl Client for Productgraph {
     fn track(&mut self, request: &Req, number: u64) -> bool {
-        let number = number as usize;
-        let event = || ours::response_to(request, &self.routes[number % self.routes.len()]);
-        let track = || self.handle.try_track(event()).is_ok();
-        if self.correlations.is_empty() {
-            ours::correlation(request).enter(track)
-        } else {
-            self.correlations[number % self.correlations.len()].enter(track)
-        }
+        let route = &self.routes[number as usize % self.routes.len()];
+        self.within(request, number, || {
+            self.handle
+                .try_track(ours::response_to(request, route))
+                .is_ok()
+        })
+    }
+
+    fn context(&mut self, request: &Req, number: u64) {
+        self.within(request, number, || ());
     }
 
     fn shutdown(&mut self) {

@@ -57,6 +57,26 @@ impl<'a> Producer<'a> {
         }
     }
 
+    /// Waits until everything has arrived, or nothing has for a while.
+    pub(super) fn settle(&self) {
+        let (mut moved, mut last) = (Instant::now(), self.arrived());
+        while last + self.lost < self.made && moved.elapsed() < LOST_AFTER {
+            std::thread::sleep(Duration::from_millis(1));
+            let arrived = self.arrived();
+            if arrived != last {
+                (moved, last) = (Instant::now(), arrived);
+            }
+        }
+    }
+
+    /// Only what surrounds so many calls.
+    pub(super) fn contexts(&mut self, count: u64) {
+        for number in 0..count {
+            self.request.set_number(number);
+            self.client.context(&self.request, number);
+        }
+    }
+
     /// Keeps the window full for a time.
     pub(super) fn closed_loop(&mut self, time: Duration) {
         let start = Instant::now();

@@ -26,6 +26,11 @@ pub(crate) const ROLE: &str = "client";
 pub trait Client {
     /// Hands over the event of a request, the `number`th from 0; false if it was refused.
     fn track(&mut self, request: &Req, number: u64) -> bool;
+    /// What surrounds the call and is not the client's: the context that a middleware would have made
+    /// current. Nothing unless a client says so.
+    fn context(&mut self, request: &Req, number: u64) {
+        let _ = (request, number);
+    }
     /// Delivers what it has and ends.
     fn shutdown(&mut self);
 }

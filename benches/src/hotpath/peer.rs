@@ -36,7 +36,10 @@ pub trait Peer: Sync {
     fn burst(&self, from: usize, count: usize) -> (u64, u64);
     /// Nanoseconds of each of `count` calls.
     fn each(&self, from: usize, count: usize, out: &mut Vec<u32>);
-    /// The same with one call every `pace`.
+    /// Hands each of `count` calls to `around`, inside the context it has; what enters that context is
+    /// outside.
+    fn wrapped(&self, count: usize, around: &mut dyn FnMut(&mut dyn FnMut()));
+    /// Like `each`, with one call every `pace`.
     fn paced(&self, count: usize, pace: Duration, out: &mut Vec<u32>);
 }
 
@@ -62,6 +65,17 @@ impl<C: Call> Peer for C {
     fn each(&self, from: usize, count: usize, out: &mut Vec<u32>) {
         for index in from..from + count {
             out.push(timed(self, index % POOL));
+        }
+    }
+
+    fn wrapped(&self, count: usize, around: &mut dyn FnMut(&mut dyn FnMut())) {
+        for index in 0..count {
+            let index = index % POOL;
+            self.within(index, || {
+                around(&mut || {
+                    black_box(self.call(index));
+                });
+            });
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,18 +15,23 @@ use super::{ANSWER, Caller, PATH, Plan, Services, Side, compare};
 use crate::clock::nanos_since;
 use crate::records::Records;
 use crate::stats::quantile;
+use crate::usage;
 
 /// Connections at saturation.
 const CONNECTIONS: usize = 32;
+/// Turns at saturation are so much shorter, and there are as many more: what else runs on the machine
+/// then meets both sides alike.
+const SHORTER: u32 = 5;
 
 pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut Records) {
-    let addresses = Side::BOTH.map(|side| serve(services.of(side)));
+    let servers = Side::BOTH.map(|side| serve(services.of(side)));
     let request = request(caller);
 
     let mut p50 = [Vec::new(), Vec::new()];
     for turn in 0..=plan.turns {
-        for (address, p50) in addresses.iter().zip(&mut p50) {
-            let mut each = one_after_another(*address, &request, plan.requests).expect("answers");
+        for (server, p50) in servers.iter().zip(&mut p50) {
+            let mut each =
+                one_after_another(server.address, &request, plan.requests).expect("answers");
             crate::ours::settle(&services.engine);
             each.sort_unstable();
             if turn > 0 {
@@ -43,31 +49,41 @@ pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut
     );
 
     let mut rates = [Vec::new(), Vec::new()];
-    for turn in 0..=plan.turns {
-        for (address, rates) in addresses.iter().zip(&mut rates) {
-            let rate = many_at_once(*address, &request, plan.turn);
+    let mut serving = [Vec::new(), Vec::new()];
+    for turn in 0..=plan.turns * SHORTER as usize {
+        for (side, server) in servers.iter().enumerate() {
+            let before = usage::cpu_seconds_of(server.thread);
+            let (answers, seconds) = many_at_once(server.address, &request, plan.turn / SHORTER);
+            let cpu = usage::cpu_seconds_of(server.thread) - before;
+            crate::ours::settle(&services.engine);
             if turn > 0 {
-                rates.push(rate);
+                rates[side].push(answers / seconds);
+                serving[side].push(cpu * 1e9 / answers);
             }
         }
     }
-    compare(
-        records,
-        "loopback, 32 connections",
-        "requests/s",
-        &rates[0],
-        &rates[1],
-        true,
-    );
+    let row = "loopback, 32 connections";
+    compare(records, row, "requests/s", &rates[0], &rates[1], true);
+    let row = "serving thread at saturation, processor time";
+    compare(records, row, "ns", &serving[0], &serving[1], true);
 }
 
-fn serve(router: Router) -> SocketAddr {
+/// Where requests are answered.
+struct Server {
+    address: SocketAddr,
+    thread: i32,
+}
+
+fn serve(router: Router) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener
         .set_nonblocking(true)
         .expect("a listener for tokio");
     let address = listener.local_addr().expect("its address");
+    let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
+        tell.send(usage::thread_id())
+            .expect("somebody waits for it");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -77,7 +93,10 @@ fn serve(router: Router) -> SocketAddr {
             axum::serve(listener, router).await.expect("it serves");
         });
     });
-    address
+    Server {
+        address,
+        thread: told.recv().expect("the thread runs"),
+    }
 }
 
 fn request(caller: Caller) -> Vec<u8> {
@@ -117,7 +136,8 @@ fn one_after_another(address: SocketAddr, request: &[u8], count: usize) -> io::R
     Ok(each)
 }
 
-fn many_at_once(address: SocketAddr, request: &[u8], time: Duration) -> f64 {
+/// Answers, and the seconds they took.
+fn many_at_once(address: SocketAddr, request: &[u8], time: Duration) -> (f64, f64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -128,11 +148,11 @@ fn many_at_once(address: SocketAddr, request: &[u8], time: Duration) -> f64 {
         for _ in 0..CONNECTIONS {
             connections.spawn(connection(address, request.to_vec(), start, time));
         }
-        let mut answers = 0;
+        let mut answers = 0u64;
         while let Some(count) = connections.join_next().await {
             answers += count.expect("a connection's task").expect("answers");
         }
-        answers as f64 / start.elapsed().as_secs_f64()
+        (answers as f64, start.elapsed().as_secs_f64())
     })
 }
 

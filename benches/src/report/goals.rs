@@ -132,6 +132,9 @@ impl Goals<'_> {
         let ours = self.get("allocations", "productgraph", "allocations/event");
         let what = "allocations per event in the process, until delivered";
         self.add(what, ours, "", Limit::AtMost(0.1)).peers = peers;
+        let context = self.get("allocations", "productgraph", "of the context");
+        let what = "beside them, allocations of entering the request's correlation";
+        self.add(what, context, "", Limit::None);
         for (row, what) in [
             ("productgraph_one", "all of one request"),
             ("productgraph_fresh", "each of its own request"),
@@ -183,6 +186,9 @@ impl Goals<'_> {
                 row.peers = peers;
             }
         }
+        let context = self.get("sustained", "productgraph", "cpu of the context s/M");
+        let what = "of the processor time, entering the request's correlation";
+        self.add(what, context, "s/M", Limit::None);
         let latency = |column| self.get("latency", "productgraph_default", column);
         let (ours, disorder) = (latency("events/s"), latency("out of order"));
         let pipe = self.get("latency", PIPE, "events/s");
@@ -275,6 +281,12 @@ impl Goals<'_> {
             "%",
             Limit::AtMost(3.0),
         );
+
+        let serving = "serving thread at saturation, processor time";
+        let added = self.get("middleware", serving, "added ns");
+        let bare = self.get("middleware", serving, "bare ns");
+        let what = "processor time it adds to the serving thread, per request";
+        self.add(what, added, "ns", Limit::None).yardstick = bare.map(|bare| ("bare", bare));
 
         for (column, what, unit) in [
             ("added crates", "crates added to an axum service", ""),

@@ -26,7 +26,7 @@
 //! };
 //! request.clone().scope(handler).await?;
 //!
-//! assert_eq!(request.user_id().map(UserId::as_str), Some("u_1"));
+//! assert!(request.user_id().is_some_and(|user| *user == "u_1"));
 //! assert_eq!(Correlation::current(), None);
 //! # Ok(())
 //! # })

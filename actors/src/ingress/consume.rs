@@ -112,7 +112,7 @@ impl<E> Ingress<E> {
             Park::Idle => 1,
             Park::Linger { threshold } => threshold,
         };
-        self.gate.park(threshold, || self.look())
+        self.budget.gate().park(threshold, || self.look())
     }
 
     /// Resolves when a producer or [`Ingress::close`] wakes the consumer; sometimes for nothing.
@@ -127,13 +127,13 @@ impl<E> Ingress<E> {
 
     /// Runs again, for whatever reason.
     pub(crate) fn unpark(&self) {
-        self.gate.unpark();
+        self.budget.gate().unpark();
     }
 
     /// Refuses new events from now on. The consumer, who is woken, goes on with what is in the ring.
     pub(crate) fn close(&self) {
         self.closed.store(true, crate::sync::Ordering::Release);
-        self.gate.close();
+        self.budget.gate().close();
         self.consumer.wake.notify_one();
         self.budget.room().wake_all();
     }
@@ -143,14 +143,14 @@ impl<E> Ingress<E> {
     /// False: not closed, or there is more to drain. After true, an event of a push that had begun
     /// before the close is dropped as abandoned by its own producer.
     pub(crate) fn try_finish(&self) -> bool {
-        self.gate.leave_if(|| self.look())
+        self.budget.gate().leave_if(|| self.look())
     }
 
     /// Leaves for good: closes, and counts what is left in the ring as dropped for `reason`.
     pub(crate) fn finish(&self, reason: DropReason) {
         self.close();
         self.closing.set(reason);
-        self.gate.leave();
+        self.budget.gate().leave();
         self.sweep();
         for _ in 0..LAST_LOOKS {
             if self.unaccounted() == 0 {
@@ -197,7 +197,7 @@ impl<'a, E> Turn<'a, E> {
 impl<E> Drop for Turn<'_, E> {
     fn drop(&mut self) {
         self.ingress.consumer.busy.store(false, Ordering::Release);
-        if self.ingress.queue.looks_ahead() && self.ingress.gate.is_gone() {
+        if self.ingress.queue.looks_ahead() && self.ingress.budget.gate().is_gone() {
             // what was put back meanwhile was in nobody's reach for the sweep of `finish`
             let sweep = || self.ingress.sweep();
             let _ = catch_unwind(AssertUnwindSafe(sweep));

@@ -53,7 +53,7 @@ pub(super) struct Seen {
 
 /// Count of announced events, and whether the consumer runs, is parked or is gone.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     word: AtomicU64,
     /// The count at which a parked consumer wants to be woken. Written by the consumer only, before
     /// it sets `PARKED`; read by producers only after they saw `PARKED`.

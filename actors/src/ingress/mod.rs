@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use self::closing::Closing;
-use self::gate::Gate;
+pub(crate) use self::gate::Gate;
 use self::queue::{Admitted, Queue};
 use crate::budget::Budget;
 use crate::ledger::{AtomicCounts, Counts, DropReason, RefuseReason};
@@ -50,7 +50,6 @@ pub(crate) struct Ingress<E> {
     trusted: bool,
     /// Refuses early; the gate knows for certain.
     closed: AtomicBool,
-    gate: Padded<Gate>,
     consumer: Padded<Consumer>,
     refused: AtomicCounts<RefuseReason>,
     dropped: AtomicCounts<DropReason>,
@@ -79,7 +78,6 @@ impl<E> Ingress<E> {
             priority: options.priority,
             trusted: options.trusted,
             closed: AtomicBool::new(false),
-            gate: Padded::default(),
             consumer: Padded::default(),
             refused: AtomicCounts::default(),
             dropped: AtomicCounts::default(),
@@ -100,7 +98,7 @@ impl<E> Ingress<E> {
         }
         if self.origin.note() {
             self.closed.store(true, Ordering::Release);
-            self.gate.close();
+            self.budget.gate().close();
             tracing::error!(
                 "the process forked and the engine stayed in the parent; events are refused: spawn \
                  the engine after fork"
@@ -134,7 +132,7 @@ impl<E> Ingress<E> {
     pub(crate) fn accepted(&self) -> u64 {
         // the two are not read at one instant
         let left = self.drained() + self.given_up();
-        self.gate.announced().max(left)
+        self.budget.gate().announced().max(left)
     }
 
     /// Events handed to the consumer.
@@ -152,7 +150,7 @@ impl<E> Ingress<E> {
     /// Events taken in and given up in the ring. Once the consumer has left for good these are all that it
     /// did not take, those of pushes that end only later included.
     pub(crate) fn dropped(&self) -> Counts<DropReason> {
-        let unaccounted = if self.gate.seems_gone() {
+        let unaccounted = if self.budget.gate().seems_gone() {
             self.unaccounted()
         } else {
             0
@@ -164,7 +162,7 @@ impl<E> Ingress<E> {
 
     /// Events that were announced and not taken out of the ring. Right, or too low.
     fn unaccounted(&self) -> u64 {
-        let announced = self.gate.announced();
+        let announced = self.budget.gate().announced();
         announced.saturating_sub(self.drained() + self.given_up())
     }
 

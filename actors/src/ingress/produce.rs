@@ -234,12 +234,12 @@ impl<E> Ingress<E> {
     /// Announces and pushes what was admitted.
     #[inline(always)]
     fn put(&self, admitted: Admitted<E>) -> Result<(), Admitted<E>> {
-        let duty = self.gate.announce();
+        let duty = self.budget.gate().announce();
         let pushed = self.queue.push(admitted);
         if pushed.is_err() {
-            self.gate.withdraw();
+            self.budget.gate().withdraw();
         }
-        if duty != Duty::Nothing || self.gate.seems_gone() {
+        if duty != Duty::Nothing || self.budget.gate().seems_gone() {
             self.attend(duty);
         }
         pushed
@@ -279,7 +279,7 @@ impl<E> Ingress<E> {
             }
             Duty::Nothing | Duty::Sweep => {}
         }
-        if self.gate.seems_gone() {
+        if self.budget.gate().seems_gone() {
             self.sweep();
         }
     }

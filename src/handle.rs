@@ -149,7 +149,7 @@ impl Handle {
                 },
                 #[cfg(feature = "testing")]
                 Sink::Recorder(recorder, completion) => {
-                    recorder.record(completed(event, completion))
+                    recorder.record(completed(event, completion));
                 }
             }
         }

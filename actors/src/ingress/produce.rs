@@ -43,6 +43,10 @@ pub struct Place<'a, E> {
 impl<E> Place<'_, E> {
     /// Puts the event in. Should others have filled the ring meanwhile, it is treated as by
     /// [`Sender::try_send`](crate::Sender::try_send).
+    #[expect(
+        clippy::inline_always,
+        reason = "each call in between would copy the event once more"
+    )]
     #[inline(always)]
     pub fn fill(self, event: E) {
         let Self {
@@ -232,6 +236,10 @@ impl<E> Ingress<E> {
     }
 
     /// Announces and pushes what was admitted.
+    #[expect(
+        clippy::inline_always,
+        reason = "each call in between would copy the event once more"
+    )]
     #[inline(always)]
     fn put(&self, admitted: Admitted<E>) -> Result<(), Admitted<E>> {
         let duty = self.budget.gate().announce();

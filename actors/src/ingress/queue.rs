@@ -26,6 +26,10 @@ pub(super) struct Admitted<E> {
 }
 
 impl<E> Admitted<E> {
+    #[expect(
+        clippy::inline_always,
+        reason = "each call in between would copy the event once more"
+    )]
     #[inline(always)]
     pub(super) fn new(event: E, weight: u32, priority: Priority) -> Self {
         Self {
@@ -97,6 +101,10 @@ impl<E> Queue<E> {
     }
 
     /// Puts an event in, or gives it back.
+    #[expect(
+        clippy::inline_always,
+        reason = "each call in between would copy the event once more"
+    )]
     #[inline(always)]
     pub(super) fn push(&self, mut admitted: Admitted<E>) -> Result<(), Admitted<E>> {
         let ring = match &self.high {

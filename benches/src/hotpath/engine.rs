@@ -19,7 +19,11 @@ struct Shared {
     engine: Engine,
     requests: Arc<[Req]>,
     correlations: Arc<[Correlation]>,
-    routes: [Text; 8],
+}
+
+thread_local! {
+    /// The middleware keeps the text of each route once for each thread.
+    static ROUTES: [Text; 8] = ours::routes();
 }
 
 impl Shared {
@@ -38,7 +42,6 @@ impl Shared {
             engine: builder.spawn().expect("the engine starts"),
             requests: Arc::clone(requests),
             correlations: Arc::clone(correlations),
-            routes: ours::routes(),
         })
     }
 }
@@ -58,10 +61,7 @@ pub(super) fn rows(requests: &Arc<[Req]>) -> Vec<Box<dyn Peer>> {
     let two = Shared::new(requests, &correlations, 2);
     let ten = Shared::new(requests, &correlations, 10);
     let response = |shared: &Shared, index: usize| {
-        ours::response_to(
-            &shared.requests[index],
-            &shared.routes[index % shared.routes.len()],
-        )
+        ROUTES.with(|routes| ours::response_to(&shared.requests[index], &routes[index % 8]))
     };
     vec![
         Row::boxed(RESPONSE, &one, response),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use http::Method;
 use smol_str::SmolStr;
 
 /// An immutable string of 24 bytes whose clone never allocates.
@@ -122,19 +123,41 @@ impl fmt::Display for Text {
 /// The usual methods are static text; others are copied.
 impl From<&http::Method> for Text {
     fn from(method: &http::Method) -> Self {
-        const USUAL: [&str; 9] = [
-            "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE",
-        ];
-        let given = method.as_str();
-        match USUAL.into_iter().find(|usual| *usual == given) {
-            Some(usual) => Self::from_static(usual),
-            None => Self::copied(given),
-        }
+        // by what the method is, not by its letters: this is done for each request
+        let text = match *method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::HEAD => "HEAD",
+            Method::OPTIONS => "OPTIONS",
+            Method::CONNECT => "CONNECT",
+            Method::PATCH => "PATCH",
+            Method::TRACE => "TRACE",
+            _ => return Self::copied(method.as_str()),
+        };
+        Self::from_static(text)
     }
 }
 
 impl From<http::Method> for Text {
     fn from(method: http::Method) -> Self {
         Self::from(&method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_methods_are_static_text_and_others_are_copied() {
+        for name in [
+            "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE",
+            "PROPFIND",
+        ] {
+            let method = Method::from_bytes(name.as_bytes()).expect("a method");
+            assert_eq!(Text::from(method), name);
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::args;
-use crate::stats::median;
+use crate::stats::{median, quantile};
 
 /// The column of what could not be measured.
 pub const FAILED: &str = "failed";
@@ -41,6 +41,15 @@ impl Records {
     pub fn get(&self, row: &str, column: &str) -> Option<f64> {
         let (_, _, numbers) = self.0.iter().find(|(r, c, _)| r == row && c == column)?;
         Some(median(&mut numbers.clone()))
+    }
+
+    /// Half of the middle half of what is in one place: how far the median may be off. None of fewer
+    /// than four numbers.
+    pub fn spread(&self, row: &str, column: &str) -> Option<f64> {
+        let (_, _, numbers) = self.0.iter().find(|(r, c, _)| r == row && c == column)?;
+        let mut numbers = numbers.clone();
+        numbers.sort_by(f64::total_cmp);
+        (numbers.len() >= 4).then(|| (quantile(&numbers, 0.75) - quantile(&numbers, 0.25)) / 2.0)
     }
 
     /// The rows, in order.

@@ -3,7 +3,7 @@
 //! that is not asked sleeps.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -29,13 +29,12 @@ pub(super) fn run(services: &Services, caller: Caller, plan: Plan, records: &mut
 
     let mut p50 = [Vec::new(), Vec::new()];
     for turn in 0..=plan.turns {
-        for (server, p50) in servers.iter().zip(&mut p50) {
-            let mut each =
-                one_after_another(server.address, &request, plan.requests).expect("answers");
-            crate::ours::settle(&services.engine);
+        let mut each = in_turns(&servers, &request, plan.requests).expect("answers");
+        crate::ours::settle(&services.engine);
+        for (each, p50) in each.iter_mut().zip(&mut p50) {
             each.sort_unstable();
             if turn > 0 {
-                p50.push(f64::from(quantile(&each, 0.5)));
+                p50.push(f64::from(quantile(each, 0.5)));
             }
         }
     }
@@ -115,25 +114,38 @@ fn is_whole(answer: &[u8]) -> bool {
         .is_some_and(|head| head.ends_with(b"\r\n\r\n"))
 }
 
-fn one_after_another(address: SocketAddr, request: &[u8], count: usize) -> io::Result<Vec<u32>> {
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    let mut each = Vec::with_capacity(count);
-    let mut buffer = [0; 4096];
+/// One request to each server, again and again: a core that falls asleep in between does so to both.
+fn in_turns(servers: &[Server; 2], request: &[u8], count: usize) -> io::Result<[Vec<u32>; 2]> {
+    let connect = |server: &Server| {
+        let stream = TcpStream::connect(server.address)?;
+        stream.set_nodelay(true)?;
+        io::Result::Ok(stream)
+    };
+    let [first, second] = servers;
+    let mut streams = [connect(first)?, connect(second)?];
+    let mut each = [Vec::with_capacity(count), Vec::with_capacity(count)];
     for _ in 0..count {
-        let start = Instant::now();
-        stream.write_all(request)?;
-        let mut length = 0;
-        while !is_whole(&buffer[..length]) {
-            let read = stream.read(&mut buffer[length..])?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            length += read;
+        for (stream, each) in streams.iter_mut().zip(&mut each) {
+            let start = Instant::now();
+            ask(stream, request)?;
+            each.push(nanos_since(start));
         }
-        each.push(nanos_since(start));
     }
     Ok(each)
+}
+
+fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    stream.write_all(request)?;
+    let mut length = 0;
+    while !is_whole(&buffer[..length]) {
+        let read = stream.read(&mut buffer[length..])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        length += read;
+    }
+    Ok(())
 }
 
 /// Answers, and the seconds they took.

@@ -66,6 +66,7 @@ impl Goals<'_> {
             yardstick: None,
             limit,
             peers: Vec::new(),
+            spread: None,
         };
         self.rows.push(row);
         let last = self.rows.len() - 1;
@@ -264,23 +265,31 @@ impl Goals<'_> {
         ] {
             let ours = self.get("middleware", row, "added ns");
             let bare = self.get("middleware", row, "bare ns");
+            let spread = self
+                .records
+                .spread(&format!("middleware/{row}"), "added ns");
             let row = self.add(
                 format!("middleware adds to a request, {what}"),
                 ours,
                 "ns",
                 limit,
             );
+            row.spread = spread;
             row.yardstick = bare.map(|bare| ("bare", bare));
         }
         let lost = self
             .get("middleware", "loopback, 32 connections", "added %")
             .map(|added| -added);
+        let spread = self
+            .records
+            .spread("middleware/loopback, 32 connections", "added %");
         self.add(
             "middleware takes of requests/s at saturation",
             lost,
             "%",
             Limit::AtMost(3.0),
-        );
+        )
+        .spread = spread;
 
         let serving = "serving thread at saturation, processor time";
         let added = self.get("middleware", serving, "added ns");

@@ -26,6 +26,18 @@ pub(super) struct Row {
     pub(super) yardstick: Option<(&'static str, f64)>,
     pub(super) limit: Limit,
     pub(super) peers: Vec<(&'static str, f64)>,
+    /// How far our number may be off, where it is a difference of two that vary.
+    pub(super) spread: Option<f64>,
+}
+
+/// What a limit says of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Met,
+    Missed,
+    /// The number is nearer to the limit than it varies, or below zero by more than that: then
+    /// something else was measured.
+    Unclear,
 }
 
 impl Row {
@@ -35,14 +47,21 @@ impl Row {
     }
 
     /// None where there is no limit or no number.
-    fn is_met(&self) -> Option<bool> {
-        match self.limit {
-            Limit::TimesAtMost(most) => Some(self.ratio()? <= most),
-            Limit::TimesAtLeast(least) => Some(self.ratio()? >= least),
-            Limit::AtMost(most) => Some(self.ours? <= most),
-            Limit::AtLeast(least) => Some(self.ours? >= least),
-            Limit::None => None,
+    fn verdict(&self) -> Option<Verdict> {
+        let met = match self.limit {
+            Limit::TimesAtMost(most) => self.ratio()? <= most,
+            Limit::TimesAtLeast(least) => self.ratio()? >= least,
+            Limit::AtMost(most) => self.ours? <= most,
+            Limit::AtLeast(least) => self.ours? >= least,
+            Limit::None => return None,
+        };
+        if let (Some(spread), Limit::AtMost(most), Some(ours)) =
+            (self.spread, self.limit, self.ours)
+            && (ours + spread < 0.0 || (ours - most).abs() < spread)
+        {
+            return Some(Verdict::Unclear);
         }
+        Some(if met { Verdict::Met } else { Verdict::Missed })
     }
 
     fn limit_text(&self) -> String {
@@ -61,9 +80,12 @@ impl Row {
 pub(super) struct Table(pub(super) Vec<Row>);
 
 impl Table {
-    /// Whether no limit that was measured is missed.
+    /// Whether every limit that was measured is met; what is unclear is not.
     pub(super) fn is_met(&self) -> bool {
-        self.0.iter().all(|row| row.is_met() != Some(false))
+        self.0
+            .iter()
+            .filter_map(Row::verdict)
+            .all(|verdict| verdict == Verdict::Met)
     }
 
     pub(super) fn markdown(&self) -> String {
@@ -71,8 +93,11 @@ impl Table {
             "| what | ours | yardstick | ratio | limit | met | peers |\n|---|--:|--:|--:|--:|---|---|\n",
         );
         for row in &self.0 {
+            let spread = row
+                .spread
+                .map_or(String::new(), |by| format!(" ± {}", number(by)));
             let ours = row.ours.map_or("not measured".to_owned(), |ours| {
-                format!("{} {}", number(ours), row.unit)
+                format!("{}{spread} {}", number(ours), row.unit)
             });
             let yardstick = row.yardstick.map_or(String::new(), |(name, value)| {
                 format!("{name} {}", number(value))
@@ -80,9 +105,10 @@ impl Table {
             let ratio = row
                 .ratio()
                 .map_or(String::new(), |ratio| format!("{ratio:.2}×"));
-            let met = match row.is_met() {
-                Some(true) => "yes",
-                Some(false) => "**no**",
+            let met = match row.verdict() {
+                Some(Verdict::Met) => "yes",
+                Some(Verdict::Missed) => "**no**",
+                Some(Verdict::Unclear) => "unclear",
                 None => "",
             };
             let peers: Vec<String> = row
@@ -115,29 +141,36 @@ mod tests {
             yardstick,
             limit,
             peers: vec![("otel", 1291.0)],
+            spread: None,
         }
     }
 
     #[test]
     fn a_limit_is_met_up_to_and_including_it() {
         assert_eq!(
-            row(Some(150.0), Limit::TimesAtMost(1.5)).is_met(),
-            Some(true)
+            row(Some(150.0), Limit::TimesAtMost(1.5)).verdict(),
+            Some(Verdict::Met)
         );
         assert_eq!(
-            row(Some(151.0), Limit::TimesAtMost(1.5)).is_met(),
-            Some(false)
+            row(Some(151.0), Limit::TimesAtMost(1.5)).verdict(),
+            Some(Verdict::Missed)
         );
         assert_eq!(
-            row(Some(65.0), Limit::TimesAtLeast(0.65)).is_met(),
-            Some(true)
+            row(Some(65.0), Limit::TimesAtLeast(0.65)).verdict(),
+            Some(Verdict::Met)
         );
         assert_eq!(
-            row(Some(64.0), Limit::TimesAtLeast(0.65)).is_met(),
-            Some(false)
+            row(Some(64.0), Limit::TimesAtLeast(0.65)).verdict(),
+            Some(Verdict::Missed)
         );
-        assert_eq!(row(Some(0.0), Limit::AtMost(0.0)).is_met(), Some(true));
-        assert_eq!(row(Some(0.1), Limit::AtMost(0.0)).is_met(), Some(false));
+        assert_eq!(
+            row(Some(0.0), Limit::AtMost(0.0)).verdict(),
+            Some(Verdict::Met)
+        );
+        assert_eq!(
+            row(Some(0.1), Limit::AtMost(0.0)).verdict(),
+            Some(Verdict::Missed)
+        );
     }
 
     #[test]
@@ -152,5 +185,25 @@ mod tests {
                 .markdown()
                 .contains("| p50 | not measured | ring 100 |  | ≤ 1 ns |  | otel 1291 |")
         );
+    }
+
+    #[test]
+    fn a_difference_that_varies_across_its_limit_or_below_zero_is_unclear() {
+        let verdict = |ours, spread| {
+            Row {
+                spread: Some(spread),
+                ..row(Some(ours), Limit::AtMost(1500.0))
+            }
+            .verdict()
+        };
+        assert_eq!(verdict(-99_749.0, 300.0), Some(Verdict::Unclear));
+        assert_eq!(verdict(1400.0, 300.0), Some(Verdict::Unclear));
+        assert_eq!(verdict(1900.0, 300.0), Some(Verdict::Missed));
+        assert_eq!(verdict(-50.0, 300.0), Some(Verdict::Met));
+        let table = Table(vec![Row {
+            spread: Some(300.0),
+            ..row(Some(1400.0), Limit::AtMost(1500.0))
+        }]);
+        assert!(!table.is_met());
     }
 }
